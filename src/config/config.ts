@@ -1,0 +1,48 @@
+/**
+ * The whole configuration as frozen values: defaults, files and environment merged, units resolved.
+ * Only the composition root sees it whole; every part is handed just what it needs.
+ */
+import type { Policy, Route } from '../policy/policy.ts';
+
+/** A socket address to listen on; IPv6 hosts are without brackets. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Config {
+  readonly listen: {
+    readonly proxy: ListenAddress;
+    readonly admin: ListenAddress;
+    readonly telemetry: ListenAddress | null;
+    /** A caller has this long to send a request head. */
+    readonly headTimeoutMs: number;
+    /** A caller's connection without an exchange is closed after this long. */
+    readonly idleTimeoutMs: number;
+  };
+  readonly limits: {
+    readonly connections: number;
+    readonly exchanges: number;
+    readonly origins: number;
+    readonly headerBytes: number;
+    readonly replayBytes: number;
+  };
+  readonly policy: Policy;
+  readonly routes: readonly Route[];
+  readonly access: {
+    readonly default: 'allow' | 'deny';
+    readonly addresses: { readonly deny: readonly string[]; readonly allow: readonly string[] };
+    readonly tunnelPorts: readonly number[];
+  };
+  readonly requestId: { readonly header: string; readonly accept: boolean };
+  readonly log: {
+    readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+    readonly format: 'json' | 'pretty';
+    readonly query: 'drop' | 'keep';
+  };
+  readonly shutdown: {
+    readonly drainTimeoutMs: number;
+    /** The drain ends early once no caller has been connected for this long. */
+    readonly quietMs: number;
+  };
+}

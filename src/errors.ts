@@ -1,0 +1,117 @@
+/**
+ * Every way an exchange can fail by our doing: one class, one table. A row says what the caller sees
+ * (RFC 9209 token, status), whose fault it is, what the breaker makes of it, and what to change.
+ *
+ * The README's error table is made from this table. It knows nothing of sockets or libraries: whoever
+ * meets a library's error maps it to a row where it happens.
+ */
+
+/** Who can do something about it. */
+export type Fault = 'caller' | 'operator' | 'network' | 'origin' | 'sidecar';
+
+/** What a circuit makes of an attempt's end. */
+export type Verdict = 'success' | 'failure' | 'ignored';
+
+interface ErrorRow {
+  /** RFC 9209, section 2.3: the `error` parameter of Proxy-Status. */
+  readonly token: string;
+  readonly status: number;
+  readonly title: string;
+  readonly fault: Fault;
+  /** Refused: decided without the origin. Failed: the origin or the way to it did not do its part. */
+  readonly outcome: 'refused' | 'failed';
+  readonly verdict: Verdict;
+  /** Whether the caller may send the same request again later with a prospect of success. */
+  readonly retryable: boolean;
+  /** What to change, naming the configuration key where there is one. */
+  readonly hint: string;
+}
+
+const row = (
+  token: string,
+  status: number,
+  fault: Fault,
+  outcome: 'refused' | 'failed',
+  verdict: Verdict,
+  retryable: boolean,
+  title: string,
+  hint: string,
+): ErrorRow => Object.freeze({ token, status, title, fault, outcome, verdict, retryable, hint });
+
+// biome-ignore format: one row per line reads as the table it is
+export const ERRORS = Object.freeze({
+  target_unusable: row('http_request_error', 400, 'caller', 'refused', 'ignored', false, 'The request target is unusable', 'Send the request in absolute form (GET http://host/path), or set HTTP_PROXY so that the client does.'),
+  request_malformed: row('http_request_error', 400, 'caller', 'refused', 'ignored', false, 'The request is malformed', 'The request breaks RFC 9112; look at what the client sends.'),
+  request_head_too_large: row('http_request_error', 431, 'caller', 'refused', 'ignored', false, 'The request head is too large', 'Send fewer or smaller headers, or raise limits.headerBytes.'),
+  request_head_timeout: row('http_request_error', 408, 'caller', 'refused', 'ignored', true, 'The request head did not arrive in time', 'The client was too slow; listen.headTimeout is the bound.'),
+  method_unsupported: row('http_request_error', 405, 'caller', 'refused', 'ignored', false, 'The method is not forwarded', 'TRACE is not forwarded; a server-wide OPTIONS * is not either.'),
+  expectation_failed: row('http_request_error', 417, 'caller', 'refused', 'ignored', false, 'The expectation is unknown', 'Only Expect: 100-continue is known.'),
+  request_body_stalled: row('http_request_error', 408, 'caller', 'failed', 'ignored', true, 'The request body stopped arriving', 'The client sent nothing for policy.timeouts.idle.'),
+  request_body_incomplete: row('http_request_error', 400, 'caller', 'failed', 'ignored', false, 'The request body is shorter or longer than announced', 'The client closed or broke off before the end of its body.'),
+  access_denied: row('http_request_denied', 403, 'operator', 'refused', 'ignored', false, 'Access is denied', 'No route allows this; add a route with access: allow, or look at access.default.'),
+  tunnel_port_denied: row('http_request_denied', 403, 'operator', 'refused', 'ignored', false, 'CONNECT to this port is denied', 'Add the port to access.tunnelPorts.'),
+  address_denied: row('destination_ip_prohibited', 403, 'operator', 'refused', 'ignored', false, 'The address is not allowed', 'Add the address as a CIDR to access.addresses.allow if the destination is meant to be reached.'),
+  loop_detected: row('proxy_loop_detected', 508, 'operator', 'refused', 'ignored', false, 'The request has been here before', 'A proxy setting sends the traffic of the sidecar back to it; set NO_PROXY there.'),
+  dns_error: row('dns_error', 502, 'network', 'failed', 'failure', true, 'The name does not resolve', 'Check the host name and the resolver of this machine.'),
+  dns_timeout: row('dns_timeout', 504, 'network', 'failed', 'failure', true, 'The resolver is too slow', 'Check the resolver, or raise policy.timeouts.dns.'),
+  connection_refused: row('connection_refused', 502, 'origin', 'failed', 'failure', true, 'The origin refuses connections', 'Nothing listens at that address and port; check that the origin is up.'),
+  connection_terminated: row('connection_terminated', 502, 'origin', 'failed', 'failure', true, 'The origin closed the connection before it answered', 'The origin reset or closed the connection; look at its log. See policy.retry for which requests are tried again.'),
+  connection_timeout: row('connection_timeout', 504, 'network', 'failed', 'failure', true, 'The connection could not be made in time', 'The origin does not answer to TCP; check firewalls and routes, or raise policy.timeouts.connect.'),
+  tls_timeout: row('connection_timeout', 504, 'origin', 'failed', 'failure', true, 'The TLS handshake took too long', 'The origin accepts connections but does not finish the handshake; or raise policy.timeouts.tls.'),
+  address_unroutable: row('destination_ip_unroutable', 502, 'network', 'failed', 'failure', true, 'There is no route to the origin', 'Check the routes of this machine.'),
+  head_timeout: row('http_response_timeout', 504, 'origin', 'failed', 'failure', true, 'The origin did not answer in time', 'The origin is slow; raise policy.timeouts.head if it is meant to be.'),
+  total_timeout: row('http_response_timeout', 504, 'origin', 'failed', 'failure', true, 'The exchange took longer than it may', 'Waits and retries count too; raise policy.timeouts.total, or lower policy.retry.attempts.'),
+  write_timeout: row('connection_write_timeout', 504, 'origin', 'failed', 'failure', true, 'The origin stopped taking the request body', 'The origin took nothing for policy.timeouts.idle.'),
+  body_timeout: row('connection_read_timeout', 504, 'origin', 'failed', 'failure', true, 'The response body stopped', 'The origin sent nothing for policy.timeouts.idle.'),
+  caller_stalled: row('connection_write_timeout', 504, 'caller', 'failed', 'ignored', true, 'The caller stopped taking the response body', 'The client read nothing for policy.timeouts.idle.'),
+  tunnel_idle: row('connection_read_timeout', 504, 'network', 'failed', 'ignored', true, 'The tunnel was idle', 'No byte passed for policy.timeouts.idle.'),
+  tls_certificate_error: row('tls_certificate_error', 502, 'origin', 'failed', 'failure', false, 'The certificate of the origin is not valid', 'Have the origin renew or correct its certificate; a private authority is trusted through NODE_EXTRA_CA_CERTS.'),
+  tls_protocol_error: row('tls_protocol_error', 502, 'origin', 'failed', 'failure', false, 'The TLS handshake failed', 'The origin does not speak TLS there, or no version or cipher in common.'),
+  response_malformed: row('http_protocol_error', 502, 'origin', 'failed', 'failure', false, 'The response is not HTTP/1.1', 'The origin breaks RFC 9112; look at what it sends.'),
+  response_head_too_large: row('http_response_header_section_size', 502, 'origin', 'failed', 'failure', false, 'The response head is too large', 'Raise limits.headerBytes if the origin is meant to send that much.'),
+  response_incomplete: row('http_response_incomplete', 502, 'origin', 'failed', 'failure', true, 'The response broke off', 'The origin closed the connection before the end of its body.'),
+  queue_full: row('connection_limit_reached', 503, 'origin', 'refused', 'ignored', true, 'Too many exchanges wait for this origin', 'The origin is slow or the load too high; see policy.pool.connections and policy.pool.queue.'),
+  queue_timeout: row('connection_limit_reached', 503, 'origin', 'refused', 'ignored', true, 'No connection became free in time', 'The origin is slow or the load too high; see policy.pool.connections, policy.pool.queueTimeout and limits.connections.'),
+  exchange_limit: row('connection_limit_reached', 503, 'operator', 'refused', 'ignored', true, 'Too many exchanges are in flight', 'Raise limits.exchanges, or lower the load.'),
+  origin_limit: row('connection_limit_reached', 503, 'operator', 'refused', 'ignored', true, 'Too many origins are in use at once', 'Raise limits.origins.'),
+  circuit_open: row('destination_unavailable', 503, 'origin', 'refused', 'ignored', true, 'The circuit of this origin is open', 'The origin failed too often; it is tried again by itself. See policy.breaker.'),
+  draining: row('proxy_internal_response', 503, 'sidecar', 'failed', 'ignored', true, 'The sidecar is shutting down', 'The exchange outlived shutdown.drainTimeout.'),
+  caller_left: row('connection_terminated', 499, 'caller', 'failed', 'ignored', false, 'The caller left', 'The client closed its connection; look at its own timeout.'),
+  internal: row('proxy_internal_error', 500, 'sidecar', 'failed', 'ignored', false, 'The sidecar has a bug', 'Please report it with the log line of this request ID.'),
+});
+
+export type ErrorName = keyof typeof ERRORS;
+
+/**
+ * The one error of an exchange. `detail` is for people and may name the host, never a secret, a path or
+ * a query. Built without a stack: failing is an everyday event here, and a stack costs more than the exchange.
+ */
+export class OutriggerError {
+  readonly name: ErrorName;
+  readonly detail: string;
+  /** Seconds, for Retry-After; null: none is sent. */
+  readonly retryAfterS: number | null;
+  /** What lies beneath, for the log of our own bugs only. */
+  readonly cause: unknown;
+
+  constructor(name: ErrorName, detail = '', retryAfterS: number | null = null, cause: unknown = undefined) {
+    this.name = name;
+    this.detail = detail;
+    this.retryAfterS = retryAfterS;
+    this.cause = cause;
+  }
+
+  get row(): ErrorRow {
+    return ERRORS[this.name];
+  }
+
+  get token(): string {
+    return ERRORS[this.name].token;
+  }
+}
+
+/** Whatever was thrown, as the one error: what is not ours is a bug of ours. */
+export function asOutriggerError(thrown: unknown): OutriggerError {
+  if (thrown instanceof OutriggerError) return thrown;
+  return new OutriggerError('internal', '', null, thrown);
+}

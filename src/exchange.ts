@@ -1,0 +1,222 @@
+/**
+ * An exchange: one request of the application and its one response. It carries what every layer needs
+ * to know, and it finishes exactly once: permits go back, one log line is written, metrics move.
+ *
+ * It does no I/O, and it does not know which way the bytes go; it is the only thing that downstream,
+ * the layers, upstream and telemetry share.
+ */
+import type { OutriggerError, Verdict } from './errors.ts';
+import type { Route } from './policy/policy.ts';
+
+/** Where a request is to go, in canonical form. */
+export interface Target {
+  readonly scheme: 'http' | 'https';
+  /** Lower case, without brackets; an address in its canonical spelling. */
+  readonly host: string;
+  readonly port: number;
+  /** The Host header: brackets round IPv6, the port only where it is not the scheme's own. */
+  readonly authority: string;
+  /** The key of all upstream state: `scheme://host:port`. */
+  readonly origin: string;
+}
+
+/**
+ * How an exchange ended. Completed: the origin's response reached the caller whole. Refused: answered by
+ * us without the origin. Failed: answered by us because the origin, or the way to it, failed. Aborted: the
+ * caller left. Truncated: cut after the head was out.
+ */
+export type Outcome = 'completed' | 'refused' | 'failed' | 'aborted' | 'truncated';
+
+/** How far an attempt's request got. Only `unsent` is safe to repeat for every method. */
+export type Delivery = 'unsent' | 'maybe sent' | 'answered';
+
+/** What the exchange is busy with; named in the log when the caller leaves. */
+export type Phase =
+  | 'deciding'
+  | 'queued'
+  | 'resolving'
+  | 'connecting'
+  | 'handshaking'
+  | 'waiting for the head'
+  | 'in the body'
+  | 'between two attempts'
+  | 'in the tunnel';
+
+/** What stands to be undone when an exchange is aborted. It must settle its own promise with the error. */
+export interface Pending {
+  cancel(error: OutriggerError): void;
+}
+
+/** Told of the end of an attempt, once. */
+export interface AttemptObserver {
+  attemptEnded(verdict: Verdict): void;
+}
+
+/** Told of an attempt's progress by whoever carries it, so that its timers can be kept elsewhere. */
+export interface AttemptTimer {
+  /** A piece of the request body went out, or the origin made room for one. */
+  sending(): void;
+  /** The request is out whole: from here the head is awaited. */
+  sent(): void;
+  /** The head is here. */
+  answered(): void;
+  /** A piece of the response body moved. */
+  receiving(): void;
+  stop(): void;
+}
+
+/** One try to carry the exchange to its origin. All times are milliseconds; null: did not happen. */
+export class Attempt {
+  readonly n: number;
+  readonly startedAt: number;
+  address: string | null = null;
+  reused = false;
+  queueMs: number | null = null;
+  dnsMs: number | null = null;
+  connectMs: number | null = null;
+  tlsMs: number | null = null;
+  headMs: number | null = null;
+  durationMs: number | null = null;
+  status: number | null = null;
+  error: OutriggerError | null = null;
+  delivery: Delivery = 'unsent';
+  verdict: Verdict | null = null;
+  /** Why it was, or was not, tried again. */
+  retry: string | null = null;
+  timer: AttemptTimer | null = null;
+  #observer: AttemptObserver | null = null;
+
+  constructor(n: number, startedAt: number) {
+    this.n = n;
+    this.startedAt = startedAt;
+  }
+
+  /** The breaker's ear; at most one. */
+  observe(observer: AttemptObserver): void {
+    this.#observer = observer;
+  }
+
+  /** The attempt's end: the first verdict counts, later ones decide nothing. */
+  end(verdict: Verdict, error: OutriggerError | null): void {
+    if (this.verdict !== null) return;
+    this.verdict = verdict;
+    this.error = error;
+    this.durationMs = performance.now() - this.startedAt;
+    this.timer?.stop();
+    this.#observer?.attemptEnded(verdict);
+    this.#observer = null;
+  }
+}
+
+/** Told once of every exchange that has finished. */
+export interface ExchangeObserver {
+  exchangeFinished(exchange: Exchange): void;
+}
+
+/** One call shape for the whole inside: an exchange goes in, a response (or a tunnel's socket) comes out. */
+export type Dispatch<R> = (exchange: Exchange) => Promise<R>;
+
+/** A layer wraps a dispatch in another of the same shape. */
+export type Layer<R> = (next: Dispatch<R>) => Dispatch<R>;
+
+export class Exchange {
+  readonly id: string;
+  readonly traceId: string | null;
+  /** The caller's address and port. */
+  readonly client: string;
+  readonly method: string;
+  /** Null where the request could not be understood that far. */
+  readonly target: Target | null;
+  /** Path and query byte for byte; '' for CONNECT. */
+  readonly path: string;
+  readonly route: Route;
+  /** Wall clock, milliseconds since the epoch: for the log only. */
+  readonly time: number;
+  /** Monotonic, milliseconds. */
+  readonly startedAt: number;
+  readonly attempts: Attempt[] = [];
+
+  phase: Phase = 'deciding';
+  /** What the caller was answered; null: nothing. */
+  status: number | null = null;
+  outcome: Outcome | null = null;
+  error: OutriggerError | null = null;
+  reason: string | null = null;
+  requestBytes = 0;
+  responseBytes = 0;
+  /** Time spent waiting for a connection, all attempts together. */
+  queueMs = 0;
+  durationMs = 0;
+  /** Whatever is under way and must be undone on abort. */
+  pending: Pending | null = null;
+  /** Why the exchange was aborted; no attempt is begun after it. */
+  aborted: OutriggerError | null = null;
+
+  readonly #observer: ExchangeObserver;
+  readonly #releases: (() => void)[] = [];
+
+  constructor(
+    observer: ExchangeObserver,
+    id: string,
+    traceId: string | null,
+    client: string,
+    method: string,
+    target: Target | null,
+    path: string,
+    route: Route,
+  ) {
+    this.#observer = observer;
+    this.id = id;
+    this.traceId = traceId;
+    this.client = client;
+    this.method = method;
+    this.target = target;
+    this.path = path;
+    this.route = route;
+    this.time = Date.now();
+    this.startedAt = performance.now();
+  }
+
+  get finished(): boolean {
+    return this.outcome !== null;
+  }
+
+  /** The attempt under way, or the last one. Only called once there is one. */
+  get attempt(): Attempt {
+    return this.attempts[this.attempts.length - 1] as Attempt;
+  }
+
+  beginAttempt(): Attempt {
+    const attempt = new Attempt(this.attempts.length + 1, performance.now());
+    this.attempts.push(attempt);
+    return attempt;
+  }
+
+  /** What is borrowed for the whole exchange goes back here, once, in reverse order. */
+  onFinish(release: () => void): void {
+    this.#releases.push(release);
+  }
+
+  /** Ends whatever is under way: the caller left, the deadline passed, the sidecar stops. */
+  abort(error: OutriggerError): void {
+    if (this.aborted !== null || this.finished) return;
+    this.aborted = error;
+    this.pending?.cancel(error);
+  }
+
+  /** The end. The first call counts. */
+  finish(outcome: Outcome, error: OutriggerError | null = null, reason: string | null = null): void {
+    if (this.outcome !== null) return;
+    this.outcome = outcome;
+    this.error = error;
+    this.reason = reason;
+    this.durationMs = performance.now() - this.startedAt;
+    const last = this.attempts[this.attempts.length - 1];
+    // A caller that left says nothing of the origin; an attempt that is still open then is nobody's failure.
+    last?.end('ignored', null);
+    for (let i = this.#releases.length - 1; i >= 0; i--) this.#releases[i]?.();
+    this.#releases.length = 0;
+    this.pending = null;
+    this.#observer.exchangeFinished(this);
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The policy of a route as plain, frozen values: what the configuration says once units are numbers and
+ * defaults are filled in. Durations are milliseconds and sizes are bytes; the unit is in the name.
+ *
+ * It knows no HTTP library, no clock and no state. Policies that are equal by value are the same object
+ * (the configuration interns them), so state may be kept by identity.
+ */
+
+/** Limits on the connections to one origin. */
+export interface PoolPolicy {
+  /** Connections to the origin at once, idle ones, handshakes and tunnels included; at least 1. */
+  readonly connections: number;
+  /** Exchanges that may wait for a connection; one more is shed at once. */
+  readonly queue: number;
+  readonly queueTimeoutMs: number;
+  /** Time without use after which a connection is closed; the origin's Keep-Alive hint less a margin wins. */
+  readonly idleTimeoutMs: number;
+  /** Age at which a connection is replaced, so that DNS changes are seen. */
+  readonly maxAgeMs: number;
+}
+
+/** One timer each; every one has its own error. */
+export interface TimeoutPolicy {
+  readonly dnsMs: number;
+  readonly connectMs: number;
+  readonly tlsMs: number;
+  /** Per attempt: from the request sent to the response head. */
+  readonly headMs: number;
+  /** Between two pieces of a body, in either direction; also of a tunnel. */
+  readonly idleMs: number;
+  /** The whole exchange, waits and retries included; null: no end. */
+  readonly totalMs: number | null;
+}
+
+export interface BudgetPolicy {
+  /** Retries as a share of the exchanges of the last 10 s; 0.2 is 20 %. */
+  readonly ratio: number;
+  /** Retries per second that are always allowed. */
+  readonly floor: number;
+}
+
+export interface BackoffPolicy {
+  readonly initialMs: number;
+  readonly maxMs: number;
+}
+
+export interface RetryPolicy {
+  /** Attempts in all; 1 switches retries off. */
+  readonly attempts: number;
+  readonly statuses: readonly number[];
+  readonly backoff: BackoffPolicy;
+  /** A longer Retry-After is not waited for. */
+  readonly retryAfterMaxMs: number;
+  readonly budget: BudgetPolicy;
+  /** Bytes of a request body kept for another attempt; a larger body is sent once. */
+  readonly replayBytes: number;
+}
+
+export interface BreakerPolicy {
+  /** Share of failures at which the circuit opens; 0.5 is 50 %. */
+  readonly failureRatio: number;
+  readonly minimumCalls: number;
+  readonly windowMs: number;
+  /** First open time; doubles with each failed probe. */
+  readonly openForMs: number;
+  readonly openForMaxMs: number;
+}
+
+/** Edits of a header list; names to remove are lower case. */
+export interface HeaderEdits {
+  readonly set: readonly (readonly [name: string, value: string])[];
+  readonly remove: readonly string[];
+}
+
+export interface Policy {
+  readonly pool: PoolPolicy;
+  readonly timeouts: TimeoutPolicy;
+  readonly retry: RetryPolicy;
+  readonly breaker: BreakerPolicy | null;
+  readonly headers: { readonly request: HeaderEdits; readonly response: HeaderEdits };
+}
+
+/** What a route matches; an empty list matches everything. */
+export interface RouteMatch {
+  /** Exact names, or `*.example.com` for every name below example.com (not itself); lower case. */
+  readonly hosts: readonly string[];
+  readonly ports: readonly number[];
+  readonly methods: readonly string[];
+  /** Exact paths, or a prefix that ends in `*`; the query does not count. */
+  readonly paths: readonly string[];
+}
+
+export interface Route {
+  readonly name: string;
+  readonly match: RouteMatch;
+  readonly access: 'allow' | 'deny';
+  readonly policy: Policy;
+}
