@@ -1,0 +1,86 @@
+/**
+ * Which route an exchange takes: the first in the order of the configuration that matches.
+ *
+ * Routes are found by host (exact, then by every suffix, then those for any host), and the smallest
+ * number wins, so that 500 routes cost an exchange a few look-ups and no allocation. Paths are compared
+ * byte for byte: no dot segment is resolved and no escape decoded (the path goes on as it came), so a path
+ * chooses a policy; it is no boundary that keeps anyone out. It knows no configuration and no access rule.
+ */
+import type { Route } from './policy.ts';
+
+const NOWHERE: readonly number[] = [];
+
+export class RouteTable {
+  readonly #routes: readonly Route[];
+  readonly #fallback: Route;
+  /** Ascending numbers of the routes that name the host. */
+  readonly #exact = new Map<string, number[]>();
+  /** Of those that name everything below a host; the key has no leading dot. */
+  readonly #below = new Map<string, number[]>();
+  readonly #anywhere: number[] = [];
+
+  constructor(routes: readonly Route[], fallback: Route) {
+    this.#routes = routes;
+    this.#fallback = fallback;
+    for (const [i, route] of routes.entries()) {
+      if (route.match.hosts.length === 0) this.#anywhere.push(i);
+      for (const host of route.match.hosts) {
+        if (host.startsWith('*.')) note(this.#below, host.slice(2), i);
+        else note(this.#exact, host, i);
+      }
+    }
+  }
+
+  /** `path` may carry a query, which does not count; it is '' for CONNECT. */
+  match(method: string, host: string, port: number, path: string): Route {
+    let best = this.#routes.length;
+    best = this.#firstOf(this.#anywhere, best, method, port, path);
+    best = this.#firstOf(this.#exact.get(host) ?? NOWHERE, best, method, port, path);
+    if (this.#below.size > 0) {
+      // A name below x has at least one label in front of it: `*.x` is neither x nor `.x`.
+      for (let dot = host.indexOf('.', 1); dot !== -1; dot = host.indexOf('.', dot + 1)) {
+        best = this.#firstOf(this.#below.get(host.slice(dot + 1)) ?? NOWHERE, best, method, port, path);
+      }
+    }
+    return this.#routes[best] ?? this.#fallback;
+  }
+
+  #firstOf(numbers: readonly number[], best: number, method: string, port: number, path: string): number {
+    for (const i of numbers) {
+      if (i >= best) break;
+      const route = this.#routes[i];
+      if (route !== undefined && matchesRest(route, method, port, path)) return i;
+    }
+    return best;
+  }
+}
+
+function note(index: Map<string, number[]>, host: string, i: number): void {
+  const numbers = index.get(host);
+  if (numbers === undefined) index.set(host, [i]);
+  else numbers.push(i);
+}
+
+/** Everything but the host. Methods are case-sensitive (RFC 9110, section 9.1). */
+function matchesRest(route: Route, method: string, port: number, path: string): boolean {
+  const { methods, ports, paths } = route.match;
+  if (ports.length > 0 && !ports.includes(port)) return false;
+  if (methods.length > 0 && !methods.includes(method)) return false;
+  if (paths.length === 0) return true;
+  // A tunnel shows no path, so a route that asks for one cannot mean it.
+  if (method === 'CONNECT') return false;
+  for (const pattern of paths) if (matchesPath(pattern, path)) return true;
+  return false;
+}
+
+function matchesPath(pattern: string, path: string): boolean {
+  const query = path.indexOf('?');
+  const end = query === -1 ? path.length : query;
+  if (pattern.endsWith('*')) {
+    const length = pattern.length - 1;
+    if (length > end) return false;
+    for (let i = 0; i < length; i++) if (pattern.charCodeAt(i) !== path.charCodeAt(i)) return false;
+    return true;
+  }
+  return pattern.length === end && path.startsWith(pattern);
+}
