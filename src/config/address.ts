@@ -1,0 +1,65 @@
+/**
+ * Names and addresses as the configuration writes them: a socket address to listen on, a host pattern,
+ * a CIDR. Each is checked and brought into the one spelling that the rest of the house compares with.
+ *
+ * It resolves nothing and opens nothing. What may be dialled is decided elsewhere.
+ */
+import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { domainToASCII } from 'node:url';
+import type { ListenAddress } from './config.ts';
+
+/** Underscores are no part of a host name by RFC 1123, but service names in clusters have them. */
+const NAME =
+  /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+
+/** A name whose last label is a number would be read as an IPv4 address (WHATWG URL, host parser). */
+const isName = (host: string): boolean => NAME.test(host) && !/(?:^|\.)\d+$/.test(host);
+
+const withoutDot = (host: string): string => (host.endsWith('.') ? host.slice(0, -1) : host);
+
+/** `127.0.0.1:3128`, `[::1]:3128` or `localhost:3128`; port 0 means any free port. Null: not an address. */
+export function parseListenAddress(text: string): ListenAddress | null {
+  const [, bracketed, plain = '', digits = ''] = /^(?:\[([^\]%]*)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  if (digits === '' || port > 65_535) return null;
+  if (bracketed !== undefined) return isIPv6(bracketed) ? { host: bracketed, port } : null;
+  const host = plain.toLowerCase();
+  return isIPv4(host) || isName(host) ? { host, port } : null;
+}
+
+/** Whether only this machine can reach it: 127.0.0.0/8, ::1 or localhost. */
+export function isLoopback(address: ListenAddress): boolean {
+  const { host } = address;
+  if (host === 'localhost') return true;
+  if (isIPv4(host)) return host.startsWith('127.');
+  return isIPv6(host) && domainToASCII(`[${host}]`) === '[::1]';
+}
+
+/** Whether two listeners would fight for one port. */
+export function collide(a: ListenAddress, b: ListenAddress): boolean {
+  const everywhere = (host: string): boolean => host === '0.0.0.0' || host === '::';
+  return a.port !== 0 && a.port === b.port && (a.host === b.host || everywhere(a.host) || everywhere(b.host));
+}
+
+/**
+ * An exact host or `*.example.com`, in canonical spelling: lower case, no trailing dot, names in other
+ * scripts in their ASCII form, IPv6 without brackets. Null: not a pattern; ports do not belong here.
+ */
+export function parseHostPattern(text: string): string | null {
+  if (text.startsWith('*.')) {
+    const rest = withoutDot(text.slice(2));
+    const name = /[/?#@:%\s\\]/.test(rest) ? '' : domainToASCII(rest);
+    return isName(name) ? `*.${name}` : null;
+  }
+  const bare = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text;
+  if (isIPv6(bare)) return bare.includes('%') ? null : domainToASCII(`[${bare}]`).slice(1, -1);
+  const host = /[/?#@:%\s\\]/.test(text) ? '' : withoutDot(domainToASCII(text));
+  return isIPv4(host) || isName(host) ? host : null;
+}
+
+/** An address, or an address and a prefix length: `10.0.0.0/8`, `::1`. */
+export function isCidr(text: string): boolean {
+  const [, address = '', prefix] = /^([^/%]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
+  const version = isIP(address);
+  return version !== 0 && (prefix === undefined || Number(prefix) <= (version === 4 ? 32 : 128));
+}

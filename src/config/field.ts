@@ -1,0 +1,116 @@
+/**
+ * The kinds of value that a key can have, each as a valibot schema which knows its default, its bounds and
+ * what to say when the value is wrong. Every message completes the sentence that begins with the key's path:
+ * "policy.retry.attempts" + "must be a whole number from 1 to 10".
+ *
+ * A message never holds the value itself: whoever reports it knows whether the value is a secret.
+ */
+import * as v from 'valibot';
+import {
+  describeDuration,
+  describeRatio,
+  describeSize,
+  parseDuration,
+  parseRatio,
+  parseSize,
+} from './units.ts';
+
+/** What a description carries for the machines that read the schema. */
+export interface FieldMetadata {
+  /** What may be written, in words: "a whole number from 1 to 10". */
+  readonly expected: string;
+  /** The words to choose from, for a did-you-mean. */
+  readonly choices?: readonly string[];
+  /** Never shown, neither in messages nor to an operator. */
+  readonly secret?: boolean;
+}
+
+/** A text which `parse` turns into a value; null is refused. */
+export function text<T>(
+  description: string,
+  expected: string,
+  parse: (text: string) => T | null,
+  extra: Partial<FieldMetadata> = {},
+) {
+  const message = `must be ${expected}`;
+  return v.pipe(
+    v.string(message),
+    v.description(description),
+    v.metadata({ expected, ...extra }),
+    v.rawTransform<string, T>(({ dataset, addIssue, NEVER }) => {
+      const value = parse(dataset.value);
+      if (value !== null) return value;
+      addIssue({ message });
+      return NEVER;
+    }),
+  );
+}
+
+const within = (value: number | null, min: number, max: number): number | null =>
+  value !== null && value >= min && value <= max ? value : null;
+
+/** Milliseconds. The bounds are in milliseconds too. */
+export const duration = (description: string, minMs: number, maxMs: number) =>
+  text(description, describeDuration(minMs, maxMs), (written) =>
+    within(parseDuration(written), minMs, maxMs),
+  );
+
+/** Bytes. The bounds are in bytes too. */
+export const size = (description: string, minBytes: number, maxBytes: number) =>
+  text(description, describeSize(minBytes, maxBytes), (written) =>
+    within(parseSize(written), minBytes, maxBytes),
+  );
+
+/** A share, where 0.2 is 20 %. `minAllowed`: whether the lower bound itself may be written. */
+export const ratio = (description: string, min: number, max: number, minAllowed: boolean) =>
+  text(description, describeRatio(min, max, minAllowed), (written) => {
+    const share = within(parseRatio(written), min, max);
+    return share === min && !minAllowed ? null : share;
+  });
+
+export function integer(description: string, min: number, max: number) {
+  const expected = `a whole number from ${min} to ${max}`;
+  const message = `must be ${expected}`;
+  return v.pipe(
+    v.number(message),
+    v.description(description),
+    v.metadata({ expected }),
+    v.check((value) => Number.isSafeInteger(value) && value >= min && value <= max, message),
+  );
+}
+
+export function decimal(description: string, min: number, max: number) {
+  const expected = `a number from ${min} to ${max}`;
+  const message = `must be ${expected}`;
+  return v.pipe(
+    v.number(message),
+    v.description(description),
+    v.metadata({ expected }),
+    v.check((value) => value >= min && value <= max, message),
+  );
+}
+
+export function flag(description: string) {
+  const expected = 'true or false';
+  return v.pipe(v.boolean(`must be ${expected}`), v.description(description), v.metadata({ expected }));
+}
+
+export function choice<const T extends readonly string[]>(description: string, choices: T) {
+  const expected = choices.length === 2 ? choices.join(' or ') : `one of ${choices.join(', ')}`;
+  return v.pipe(
+    v.picklist(choices, `must be ${expected}`),
+    v.description(description),
+    v.metadata({ expected, choices: choices as readonly string[] }),
+  );
+}
+
+/** A list that may be empty; at most 1000 items, which is more than a person keeps in order. */
+export function list<const S extends v.GenericSchema>(description: string, item: S) {
+  const expected = 'a list of at most 1000 items';
+  return v.pipe(
+    v.array(item, 'must be a list'),
+    v.description(description),
+    v.metadata({ expected }),
+    v.check((items) => items.length <= 1000, `must be ${expected}`),
+  );
+}
