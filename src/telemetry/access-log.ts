@@ -1,0 +1,66 @@
+/**
+ * The access log: one line for every exchange that has finished, whatever its end, tunnels included.
+ *
+ * Rules: told, never asks; a line is written or, where its level is switched off, not even built. What
+ * was our own bug is told a second time with the stack beneath it, for whoever has to repair it. It does
+ * not know where lines go or what they cost to write.
+ */
+import type { Exchange, ExchangeObserver, Outcome } from '../exchange.ts';
+import { accessLine } from './access-line.ts';
+import type { Level, Log } from './log.ts';
+import { enabled } from './log.ts';
+
+const LEVELS: Readonly<Record<Outcome, 'info' | 'warn'>> = Object.freeze({
+  completed: 'info',
+  aborted: 'info',
+  refused: 'warn',
+  failed: 'warn',
+  truncated: 'warn',
+});
+
+/** Deeper causes say nothing new; a longer stack is a runaway recursion. */
+const MAX_CAUSES = 4;
+const MAX_STACK_LENGTH = 8192;
+
+/** What the access log needs of a log sink. */
+export interface AccessLogSink {
+  readonly log: Log;
+  writeLine(line: string): void;
+}
+
+export interface AccessLogOptions {
+  readonly query: 'drop' | 'keep';
+  readonly level: Level;
+}
+
+export class AccessLog implements ExchangeObserver {
+  readonly #sink: AccessLogSink;
+  readonly #keepQuery: boolean;
+  readonly #enabled: { readonly info: boolean; readonly warn: boolean };
+
+  constructor(sink: AccessLogSink, options: AccessLogOptions) {
+    this.#sink = sink;
+    this.#keepQuery = options.query === 'keep';
+    this.#enabled = { info: enabled(options.level, 'info'), warn: enabled(options.level, 'warn') };
+  }
+
+  exchangeFinished(exchange: Exchange): void {
+    const level = LEVELS[exchange.outcome ?? 'failed'];
+    if (this.#enabled[level]) this.#sink.writeLine(accessLine(exchange, level, this.#keepQuery));
+    const error = exchange.error;
+    if (error !== null && error.name === 'internal') {
+      this.#sink.log.error({ requestId: exchange.id, cause: stacks(error.cause) }, 'internal error');
+    }
+  }
+}
+
+/** Stacks only: the other properties of an error may hold headers or bodies. */
+function stacks(cause: unknown): string | null {
+  const found: string[] = [];
+  let current = cause;
+  while (current !== undefined && current !== null && found.length < MAX_CAUSES) {
+    found.push(current instanceof Error ? (current.stack ?? current.message) : typeof current);
+    current = current instanceof Error ? current.cause : undefined;
+  }
+  return found.length === 0 ? null : found.join('\ncaused by ').slice(0, MAX_STACK_LENGTH);
+}

@@ -1,0 +1,36 @@
+/**
+ * What the composition root shows of upstream state when somebody looks: plain values of one moment.
+ * Types only; they name what telemetry and admin need and know nothing of how it is kept.
+ */
+export type CircuitState = 'closed' | 'half-open' | 'open';
+
+export interface OriginSnapshot {
+  /** `scheme://host:port`. */
+  readonly origin: string;
+  readonly connections: {
+    readonly busy: number;
+    readonly idle: number;
+    readonly connecting: number;
+    readonly closing: number;
+  };
+  /** Connections there may be at once. */
+  readonly limit: number;
+  /** Exchanges that wait for a connection. */
+  readonly queue: number;
+  /** Null: the policy has no breaker. */
+  readonly circuit: CircuitState | null;
+  readonly circuitOpenings: number;
+  /** Milliseconds since the last use. */
+  readonly lastUsedMs: number;
+}
+
+export interface UpstreamSnapshot {
+  readonly origins: readonly OriginSnapshot[];
+  readonly exchangesInFlight: number;
+  /** Upstream connections, tunnels included. */
+  readonly connections: number;
+  readonly tunnels: number;
+  readonly replayBytes: number;
+  /** Connections of the application to the sidecar. */
+  readonly callerConnections?: number;
+}
