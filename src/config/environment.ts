@@ -8,7 +8,7 @@ import { interpolate, type Surroundings } from './interpolation.ts';
 import { nearest } from './nearest.ts';
 import type { Place, Problem } from './problem.ts';
 import { type Schema, type Shape, shapeOf } from './shape.ts';
-import { formatPath, type MappingNode, mapping, scalar, type TreeNode } from './tree.ts';
+import { formatPath, type MappingNode, mapping, type Path, scalar, type TreeNode } from './tree.ts';
 
 export const PREFIX = 'OUTRIGGER__';
 
@@ -19,7 +19,13 @@ export interface Override {
   readonly problems: readonly Problem[];
 }
 
-export type ValueReader = (text: string, place: Place) => { node: TreeNode; problems: readonly Problem[] };
+export interface ReadValue {
+  readonly node: TreeNode;
+  readonly problems: readonly Problem[];
+}
+
+/** Reads a value as it would be written in a file; the path is where it belongs. */
+export type ValueReader = (text: string, place: Place, path: Path) => ReadValue;
 
 /** Every override, the shorter paths first, so that a single key is laid over the mapping that holds it. */
 export function overrides(schema: Schema, env: Surroundings['env'], readValue: ValueReader): Override[] {
@@ -37,17 +43,19 @@ export function overrides(schema: Schema, env: Surroundings['env'], readValue: V
     const other = taken.get(path.toLowerCase());
     if (other !== undefined) return failed(`sets ${path}, and so does ${other}`);
     taken.set(path.toLowerCase(), name);
-    const { node, problems } = read(value, place, target.shape, path, env, readValue);
+    const { node, problems } = read(value, place, target, env, readValue);
     let tree = node;
     for (const key of target.path.toReversed()) tree = mapping(place, [[key, { place, node: tree }]]);
     return { name, tree: tree.kind === 'mapping' ? tree : null, problems };
   });
 }
 
-function follow(
-  schema: Schema,
-  segments: readonly string[],
-): { path: string[]; shape: Shape } | { problem: string } {
+interface Target {
+  readonly path: readonly string[];
+  readonly shape: Shape;
+}
+
+function follow(schema: Schema, segments: readonly string[]): Target | { readonly problem: string } {
   let shape = shapeOf(schema);
   const path: string[] = [];
   for (const segment of segments) {
@@ -76,15 +84,14 @@ function follow(
 function read(
   written: string,
   place: Place,
-  shape: Shape,
-  path: string,
+  { path, shape }: Target,
   env: Surroundings['env'],
   readValue: ValueReader,
-): { node: TreeNode; problems: readonly Problem[] } {
+): ReadValue {
   const text = written.trim();
   if (text === '') return { node: scalar(place, null, 'empty'), problems: [] };
   if (shape.kind !== 'leaf' || /^["']/.test(text)) {
-    const { node, problems } = readValue(text, place);
+    const { node, problems } = readValue(text, place, path);
     const isText = node.kind === 'scalar' && node.origin === 'literal' && node.value !== null;
     return { node: isText && shape.kind === 'leaf' ? { ...node, origin: 'text' } : node, problems };
   }
@@ -92,7 +99,7 @@ function read(
   if ('problem' in result) {
     return {
       node: scalar(place, null, 'broken'),
-      problems: [{ ...place, message: `${path} ${result.problem}` }],
+      problems: [{ ...place, message: `${formatPath(path)} ${result.problem}` }],
     };
   }
   return { node: scalar(place, result.text, result.resolved ? 'resolved' : 'text'), problems: [] };

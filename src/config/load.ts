@@ -1,21 +1,18 @@
 /**
- * Text to tree: the only file that knows YAML; and the way of a whole configuration, from the names of its
- * files to frozen values.
+ * From the names of files to a configuration: which sources there are, and how a text becomes a tree. The
+ * only file that knows YAML.
  *
  * What YAML offers beyond values is refused where it surprises: merge keys, tags, several documents, keys
  * given twice. Aliases are allowed within bounds.
  */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
-import type { Config } from './config.ts';
-import { effectiveConfig } from './effective.ts';
-import { overrides } from './environment.ts';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLMap } from 'yaml';
+import { assemble, type LoadedConfig, terminalDefaults } from './assembly.ts';
+import { overrides, type ReadValue, type ValueReader } from './environment.ts';
 import { interpolate, type Surroundings } from './interpolation.ts';
-import { inheritPolicy, merge, type Provenance, traceProvenance } from './layers.ts';
-import { ConfigError, type Place, type Problem, sortProblems } from './problem.ts';
+import type { Place, Problem } from './problem.ts';
 import { configSchema } from './schema.ts';
 import { readTextFile } from './text-file.ts';
-import { type Entry, type MappingNode, mapping, scalar, type TreeNode } from './tree.ts';
-import { validate } from './validation.ts';
+import { type Entry, formatPath, type MappingNode, type Path, scalar, type TreeNode } from './tree.ts';
 
 export interface LoadOptions {
   /** The files of the command line, in order. Empty: those of OUTRIGGER_CONFIG, or none. */
@@ -23,11 +20,6 @@ export interface LoadOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Whether standard output is a terminal: then `log.format` is `pretty` unless something else is said. */
   readonly terminal?: boolean;
-}
-
-export interface LoadedConfig {
-  readonly config: Config;
-  readonly provenance: Provenance;
 }
 
 /** Every file, in order: those given, else those of OUTRIGGER_CONFIG (separated by `:`), else none. */
@@ -43,44 +35,21 @@ export function configFiles(files: readonly string[], env: LoadOptions['env']): 
 export function loadConfig({ files, env, terminal = false }: LoadOptions): LoadedConfig {
   const names = configFiles(files, env);
   const problems: Problem[] = [];
-  const layers: MappingNode[] = [baseLayer(terminal)];
+  const layers: MappingNode[] = terminal ? [terminalDefaults()] : [];
   const order = [...names];
   for (const file of names) {
     const read = readFile(file, env);
     problems.push(...read.problems);
     if (read.tree !== null) layers.push(read.tree);
   }
-  const readValue = (text: string, place: Place) => readYaml(text, () => place, { env, file: null });
+  const readValue: ValueReader = (text, place, path) =>
+    readYaml({ text, place: () => place, surroundings: { env, file: null }, path });
   for (const override of overrides(configSchema, env, readValue)) {
     order.push(override.name);
     problems.push(...override.problems);
     if (override.tree !== null) layers.push(override.tree);
   }
-  const whole = inheritPolicy(layers.reduce<TreeNode>(merge, layers[0] as MappingNode) as MappingNode);
-  const { settings, problems: last } = validate(whole, false);
-  // A route's inherited values are reported once, as the default policy's.
-  const reported = new Set<string>();
-  for (const layer of layers) {
-    for (const problem of validate(layer, true).problems) {
-      problems.push(problem);
-      reported.add(JSON.stringify([problem.file, problem.line, problem.column]));
-    }
-  }
-  for (const problem of last) {
-    const place = JSON.stringify([problem.file, problem.line, problem.column]);
-    if (!reported.has(place)) problems.push(problem);
-    reported.add(place);
-  }
-  if (problems.length > 0 || settings === null) throw new ConfigError(sortProblems(problems, order));
-  return { config: effectiveConfig(settings), provenance: traceProvenance(configSchema, whole) };
-}
-
-const DEFAULT: Place = { file: 'default', line: null, column: null };
-
-function baseLayer(terminal: boolean): MappingNode {
-  if (!terminal) return mapping(DEFAULT);
-  const format = { place: DEFAULT, node: scalar(DEFAULT, 'pretty', 'literal') };
-  return mapping(DEFAULT, [['log', { place: DEFAULT, node: mapping(DEFAULT, [['format', format]]) }]]);
+  return assemble(layers, problems, order);
 }
 
 function readFile(
@@ -95,7 +64,13 @@ function readFile(
     const { line, col } = lines.linePos(offset);
     return { file, line: Math.max(line, 1), column: Math.max(col, 1) };
   };
-  const { node, problems } = readYaml(content.text, place, { env, file }, lines);
+  const { node, problems } = readYaml({
+    text: content.text,
+    place,
+    lines,
+    surroundings: { env, file },
+    path: [],
+  });
   if (node.kind === 'mapping') return { tree: node, problems };
   // An empty file, or one with nothing but comments, changes nothing.
   if (node.kind === 'scalar' && (node.origin === 'empty' || node.origin === 'broken'))
@@ -106,32 +81,24 @@ function readFile(
   };
 }
 
-/** Bounds on what a document may become: YAML can say much with little. */
-const MAX_DEPTH = 64;
-const MAX_ALIASED_NODES = 10_000;
-
-interface Reading {
+interface Source {
+  readonly text: string;
+  /** Where an offset of the text is. */
   readonly place: (offset: number) => Place;
+  readonly lines?: LineCounter;
   readonly surroundings: Surroundings;
-  readonly problems: Problem[];
-  /** The latest anchor of each name, in the order of the document. */
-  readonly anchors: Map<string, Node>;
-  aliased: number;
+  /** Where the value belongs in the configuration. */
+  readonly path: Path;
 }
 
-function readYaml(
-  text: string,
-  place: (offset: number) => Place,
-  surroundings: Surroundings,
-  lineCounter = new LineCounter(),
-): { node: TreeNode; problems: readonly Problem[] } {
+function readYaml({ text, place, lines, surroundings, path }: Source): ReadValue {
   const broken = (problems: readonly Problem[]) => ({ node: scalar(place(0), null, 'broken'), problems });
-  // Keys given twice are found below, in linear time.
   const options = {
-    lineCounter,
+    lineCounter: lines ?? new LineCounter(),
     prettyErrors: false,
     stringKeys: true,
     strict: true,
+    // Keys given twice are found below, in linear time.
     uniqueKeys: false,
     logLevel: 'silent',
   } as const;
@@ -150,9 +117,8 @@ function readYaml(
       syntax.map((error) => ({ ...place(error.pos[0]), message: describeSyntax(error.code, error.message) })),
     );
   }
-  const reading: Reading = { place, surroundings, problems: [], anchors: new Map(), aliased: 0 };
-  const node = treeOf(document.contents, reading, place(0), 0, false);
-  return { node, problems: reading.problems };
+  const reader = new TreeReader(place, surroundings);
+  return { node: reader.read(document.contents, path, place(0), false), problems: reader.problems };
 }
 
 function describeSyntax(code: string, message: string): string {
@@ -161,39 +127,73 @@ function describeSyntax(code: string, message: string): string {
   return message.split('\n')[0] ?? message;
 }
 
-function treeOf(node: Node | null, reading: Reading, near: Place, depth: number, aliased: boolean): TreeNode {
-  const here = node?.range ? reading.place(node.range[0]) : near;
-  const fail = (message: string): TreeNode => {
-    reading.problems.push({ ...here, message });
-    return scalar(here, null, 'broken');
-  };
-  if (node === null) return scalar(here, null, 'empty');
-  if (depth > MAX_DEPTH) return fail(`nested deeper than ${MAX_DEPTH} levels`);
-  if (aliased && ++reading.aliased > MAX_ALIASED_NODES) return fail('aliases make the document too large');
-  if (isAlias(node)) {
-    const anchor = reading.anchors.get(node.source);
-    if (anchor === undefined)
-      return fail(`there is no anchor &${node.source} above; quote the text if it is not an alias`);
-    return treeOf(anchor, reading, here, depth + 1, true);
+/** Bounds on what a document may become: YAML can say much with little. */
+const MAX_DEPTH = 64;
+const MAX_ALIASED_NODES = 10_000;
+
+class TreeReader {
+  readonly problems: Problem[] = [];
+  readonly #place: (offset: number) => Place;
+  readonly #surroundings: Surroundings;
+  /** The latest anchor of each name, in the order of the document. */
+  readonly #anchors = new Map<string, Node>();
+  #aliasedNodes = 0;
+
+  constructor(place: (offset: number) => Place, surroundings: Surroundings) {
+    this.#place = place;
+    this.#surroundings = surroundings;
   }
-  if ('anchor' in node && typeof node.anchor === 'string' && !aliased) reading.anchors.set(node.anchor, node);
-  if (isSeq(node)) {
-    const items = node.items.map((item) => treeOf(item as Node | null, reading, here, depth + 1, aliased));
-    return { kind: 'list', place: here, items };
+
+  /** @param near the place of what has none of its own: a key without a value */
+  read(node: Node | null, path: Path, near: Place, aliased: boolean): TreeNode {
+    if (node === null) return scalar(near, null, 'empty');
+    const here = node.range ? this.#place(node.range[0]) : near;
+    if (path.length > MAX_DEPTH) return this.#fail(here, `nested deeper than ${MAX_DEPTH} levels`);
+    if (aliased && ++this.#aliasedNodes > MAX_ALIASED_NODES) {
+      return this.#fail(here, 'aliases make the document too large');
+    }
+    if (isAlias(node)) {
+      const anchor = this.#anchors.get(node.source);
+      if (anchor !== undefined) return this.read(anchor, path, here, true);
+      return this.#fail(here, `there is no anchor &${node.source} above; quote a text that begins with *`);
+    }
+    if (typeof node.anchor === 'string' && !aliased) this.#anchors.set(node.anchor, node);
+    if (isSeq<Node | null>(node)) {
+      const items = node.items.map((item, i) => this.read(item, [...path, i], here, aliased));
+      return { kind: 'list', place: here, items };
+    }
+    if (isMap<Node, Node | null>(node)) return this.#mapping(node, path, here, aliased);
+    return isScalar(node)
+      ? this.#scalar(node.value, node.source, path, here)
+      : this.#fail(here, 'is not a value');
   }
-  if (isMap(node)) {
+
+  #mapping({ items }: YAMLMap<Node, Node | null>, path: Path, here: Place, aliased: boolean): TreeNode {
     const entries = new Map<string, Entry>();
-    for (const { key, value } of node.items) {
-      const place = (key as Node | null)?.range ? reading.place((key as Node).range?.[0] ?? 0) : here;
+    for (const { key, value } of items) {
+      const place = key.range ? this.#place(key.range[0]) : here;
       const name = isScalar(key) ? String(key.value) : null;
       const refusal = refuseKey(name, entries);
-      if (name === null || refusal !== null) reading.problems.push({ ...place, message: refusal ?? '' });
-      else
-        entries.set(name, { place, node: treeOf(value as Node | null, reading, place, depth + 1, aliased) });
+      if (name === null || refusal !== null) this.#fail(place, refusal ?? '');
+      else entries.set(name, { place, node: this.read(value, [...path, name], place, aliased) });
     }
     return { kind: 'mapping', place: here, entries };
   }
-  return isScalar(node) ? scalarTree(node.value, node.source, here, reading) : fail('is not a value');
+
+  #scalar(value: unknown, source: string | undefined, path: Path, here: Place): TreeNode {
+    if (value === null)
+      return scalar(here, null, source === undefined || source === '' ? 'empty' : 'literal');
+    if (typeof value === 'number' || typeof value === 'boolean') return scalar(here, value, 'literal');
+    if (typeof value !== 'string') return this.#fail(here, `${formatPath(path)} is not a value`);
+    const result = interpolate(value, this.#surroundings);
+    if ('text' in result) return scalar(here, result.text, result.resolved ? 'resolved' : 'literal');
+    return this.#fail(here, `${formatPath(path)} ${result.problem}`.trimStart());
+  }
+
+  #fail(place: Place, message: string): TreeNode {
+    this.problems.push({ ...place, message });
+    return scalar(place, null, 'broken');
+  }
 }
 
 function refuseKey(name: string | null, entries: ReadonlyMap<string, Entry>): string | null {
@@ -202,14 +202,4 @@ function refuseKey(name: string | null, entries: ReadonlyMap<string, Entry>): st
   if (name === '__proto__' || name === 'constructor' || name === 'prototype')
     return `the key "${name}" is not allowed`;
   return entries.has(name) ? `the key ${JSON.stringify(name.slice(0, 60))} is given twice` : null;
-}
-
-function scalarTree(value: unknown, source: string | undefined, place: Place, reading: Reading): TreeNode {
-  if (value === null && (source ?? '') === '') return scalar(place, null, 'empty');
-  if (typeof value === 'number' || typeof value === 'boolean' || value === null)
-    return scalar(place, value, 'literal');
-  const result = interpolate(String(value), reading.surroundings);
-  if ('text' in result) return scalar(place, result.text, result.resolved ? 'resolved' : 'literal');
-  reading.problems.push({ ...place, message: result.problem });
-  return scalar(place, null, 'broken');
 }

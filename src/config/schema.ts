@@ -284,13 +284,30 @@ const match = section('What the route applies to; what is left out, or empty, ma
 const route = section('One kind of traffic and its policy.', {
   name: text(
     'Labels the route in logs and metrics.',
-    'a name of at most 63 lower-case letters, digits, dots, dashes and underscores, and not "default"',
+    'a name other than "default", of at most 63 lower-case letters, digits, dots, dashes and underscores',
     keep((it) => /^[a-z0-9][a-z0-9._-]{0,62}$/.test(it) && it !== 'default'),
   ),
   match: v.optional(match, {}),
   access: v.optional(choice('Whether what matches may pass.', ['allow', 'deny']), 'allow'),
   policy: v.optional(policy, {}),
 });
+
+const routes = v.pipe(
+  list('The first route that matches wins; what matches none has the default policy.', route),
+  v.rawCheck(({ dataset, addIssue }) => {
+    const items = dataset.value as { readonly name?: unknown }[];
+    if (!Array.isArray(items)) return;
+    for (const [i, item] of items.entries()) {
+      const first = items.findIndex((other) => other?.name === item?.name);
+      if (typeof item?.name !== 'string' || first === i) continue;
+      const path: [v.ArrayPathItem, v.ObjectPathItem] = [
+        { type: 'array', origin: 'value', input: items, key: i, value: item },
+        { type: 'object', origin: 'value', input: { ...item }, key: 'name', value: item.name },
+      ];
+      addIssue({ message: `must be unique, and routes[${first}] has the same`, path });
+    }
+  }),
+);
 
 const access = section('What may be reached.', {
   default: v.optional(
@@ -369,10 +386,7 @@ export const configSchema = section('The configuration of Outrigger.', {
   listen: v.optional(listen, {}),
   limits: v.optional(limits, {}),
   policy: v.optional(policy, {}),
-  routes: v.optional(
-    list('The first route that matches wins; what matches none has the default policy.', route),
-    [],
-  ),
+  routes: v.optional(routes, []),
   access: v.optional(access, {}),
   requestId: v.optional(requestId, {}),
   log: v.optional(log, {}),

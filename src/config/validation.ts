@@ -130,6 +130,7 @@ function problemOf(issue: v.BaseIssue<unknown>, tree: MappingNode, part: boolean
   if (issue.type === 'strict_object') {
     return key && !exact ? at(node.place, `${name} is missing`) : null;
   }
+  if (issue.type === 'raw_check') return at(node.place, `${name} ${issue.message}`);
   if (key) return at(keyPlace, `${name} ${issue.message}`);
   return at(node.place, `${name} ${issue.message}${received(node, path)}`);
 }
