@@ -6,7 +6,7 @@
  * starts from the built-in defaults.
  */
 import { type Schema, shapeOf } from './shape.ts';
-import { type Entry, formatPath, type MappingNode, type Path, type TreeNode } from './tree.ts';
+import { formatPath, type MappingNode, type Path, type TreeNode } from './tree.ts';
 
 /** "default", `file:line`, or the name of an environment variable; by the path of each effective value. */
 export type Provenance = ReadonlyMap<string, string>;
@@ -14,20 +14,15 @@ export type Provenance = ReadonlyMap<string, string>;
 export function merge(base: TreeNode, over: TreeNode): TreeNode {
   if (base.kind !== 'mapping' || over.kind !== 'mapping') return over;
   const entries = new Map(base.entries);
+  // Header names differ by case and are the same field; no two other keys differ by case alone.
+  const written = new Map([...base.entries.keys()].map((key) => [key.toLowerCase(), key]));
   for (const [key, entry] of over.entries) {
-    // Header names differ by case and are the same field; no two other keys differ by case alone.
-    const written = entries.has(key) ? key : sameButCase(entries, key);
-    const before = entries.get(written);
-    if (written !== key) entries.delete(written);
+    const other = written.get(key.toLowerCase());
+    const before = other === undefined ? undefined : entries.get(other);
+    if (other !== undefined && other !== key) entries.delete(other);
     entries.set(key, before === undefined ? entry : { ...entry, node: merge(before.node, entry.node) });
   }
   return { kind: 'mapping', place: over.place, entries };
-}
-
-function sameButCase(entries: ReadonlyMap<string, Entry>, key: string): string {
-  const lower = key.toLowerCase();
-  for (const other of entries.keys()) if (other.toLowerCase() === lower) return other;
-  return key;
 }
 
 /** Lays every route's policy over the default policy. */

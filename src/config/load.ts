@@ -34,19 +34,19 @@ export function configFiles(files: readonly string[], env: LoadOptions['env']): 
  */
 export function loadConfig({ files, env, terminal = false }: LoadOptions): LoadedConfig {
   const names = configFiles(files, env);
-  const problems: Problem[] = [];
+  let problems: readonly Problem[] = [];
   const layers: MappingNode[] = terminal ? [terminalDefaults()] : [];
   const order = [...names];
   for (const file of names) {
     const read = readFile(file, env);
-    problems.push(...read.problems);
+    problems = problems.concat(read.problems);
     if (read.tree !== null) layers.push(read.tree);
   }
   const readValue: ValueReader = (text, place, path) =>
     readYaml({ text, place: () => place, surroundings: { env, file: null }, path });
   for (const override of overrides(configSchema, env, readValue)) {
     order.push(override.name);
-    problems.push(...override.problems);
+    problems = problems.concat(override.problems);
     if (override.tree !== null) layers.push(override.tree);
   }
   return assemble(layers, problems, order);
@@ -100,7 +100,8 @@ function readYaml({ text, place, lines, surroundings, path }: Source): ReadValue
     strict: true,
     // Keys given twice are found below, in linear time.
     uniqueKeys: false,
-    logLevel: 'silent',
+    // Not 'silent': that would let a second document pass unheard.
+    logLevel: 'error',
   } as const;
   let document: ReturnType<typeof parseDocument>;
   try {
@@ -124,7 +125,8 @@ function readYaml({ text, place, lines, surroundings, path }: Source): ReadValue
 function describeSyntax(code: string, message: string): string {
   if (code === 'MULTIPLE_DOCS') return 'a file holds one document; remove the "---" and what follows';
   if (code === 'TAG_RESOLVE_FAILED') return 'unknown tag; only plain values are read';
-  return message.split('\n')[0] ?? message;
+  if (message.startsWith('Maximum call stack')) return 'nested too deeply';
+  return (message.split('\n')[0] ?? message).slice(0, 200);
 }
 
 /** Bounds on what a document may become: YAML can say much with little. */

@@ -27,11 +27,11 @@ function distance(a: string, b: string, limit: number): number {
 }
 
 /**
- * The nearest of the allowed words, or null where none is near: one mistake in a word of up to four letters,
- * a third of the letters in a longer one. Case does not count, so `Connections` is near `connections`.
+ * The nearest of the allowed words, or null where none is near: two mistakes in a word of five
+ * letters, and so on in proportion, but at least one. Case does not count, so `Connections` is near `connections`.
  */
 export function nearest(word: string, allowed: Iterable<string>): string | null {
-  const limit = Math.max(1, Math.floor(Math.min(word.length, 64) / 3));
+  const limit = Math.max(1, Math.round(Math.min(word.length, 64) * 0.4));
   let best: string | null = null;
   let bestDistance = limit + 1;
   for (const candidate of allowed) {

@@ -31,13 +31,20 @@ export function formatProblem({ file, line, column, message }: Problem): string 
   return line === null ? `${file}: ${message}` : `${file}:${line}:${column ?? 1}: ${message}`;
 }
 
+/** On one line, of bounded length, with nothing that a terminal would obey. */
+function printable(message: string): string {
+  const short = message.length > 500 ? `${message.slice(0, 500)}…` : message;
+  return short.replace(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu, '?');
+}
+
 /** A list is cut here; nobody reads further, and a broken file of a megabyte has a great many. */
 const MOST = 200;
 
 /** In reading order, each once. `order`: the files and variables in the order in which they were read. */
 export function sortProblems(problems: readonly Problem[], order: readonly string[]): Problem[] {
   const rank = new Map(order.map((file, index) => [file, index]));
-  const unique = [...new Map(problems.map((problem) => [formatProblem(problem), problem])).values()];
+  const clean = problems.map((problem) => ({ ...problem, message: printable(problem.message) }));
+  const unique = [...new Map(clean.map((problem) => [formatProblem(problem), problem])).values()];
   unique.sort(
     (a, b) =>
       (rank.get(a.file) ?? order.length) - (rank.get(b.file) ?? order.length) ||

@@ -297,9 +297,14 @@ const routes = v.pipe(
   v.rawCheck(({ dataset, addIssue }) => {
     const items = dataset.value as { readonly name?: unknown }[];
     if (!Array.isArray(items)) return;
+    const names = new Map<string, number>();
     for (const [i, item] of items.entries()) {
-      const first = items.findIndex((other) => other?.name === item?.name);
-      if (typeof item?.name !== 'string' || first === i) continue;
+      if (typeof item?.name !== 'string') continue;
+      const first = names.get(item.name);
+      if (first === undefined) {
+        names.set(item.name, i);
+        continue;
+      }
       const path: [v.ArrayPathItem, v.ObjectPathItem] = [
         { type: 'array', origin: 'value', input: items, key: i, value: item },
         { type: 'object', origin: 'value', input: { ...item }, key: 'name', value: item.name },

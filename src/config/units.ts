@@ -70,7 +70,8 @@ export function formatSize(bytes: number): string {
 /** A share, where `20%` is 0.2; null where the text is not a percentage. At most 9 digits before and after the point. */
 export function parseRatio(text: string): number | null {
   const [, percent] = /^(\d{1,9}(?:\.\d{1,9})?)%$/.exec(text) ?? [];
-  return percent === undefined ? null : Number(percent) / 100;
+  // Not divided: the reading of a decimal rounds once, so 0.7% is 0.007.
+  return percent === undefined ? null : Number(`${percent}e-2`);
 }
 
 /** @param ratio not negative; written with at most 12 significant digits */

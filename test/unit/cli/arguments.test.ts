@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { parseArguments } from '../../../src/cli/arguments.ts';
+
+test('run is what happens without a command', () => {
+  assert.deepEqual(parseArguments([]), { command: 'run', files: [] });
+  assert.deepEqual(parseArguments(['--config', 'a.yaml']), { command: 'run', files: ['a.yaml'] });
+  assert.deepEqual(parseArguments(['run']), { command: 'run', files: [] });
+});
+
+test('files are kept in order, before and after the command', () => {
+  const argv = ['--config', 'a.yaml', 'check', '--config=b.yaml', '--config', '-'];
+  assert.deepEqual(parseArguments(argv), { command: 'check', files: ['a.yaml', 'b.yaml', '-'] });
+});
+
+test('help and version win over everything that is right', () => {
+  for (const argv of [
+    ['--help'],
+    ['-h'],
+    ['help'],
+    ['check', '--help'],
+    ['help', 'check'],
+    ['--config', 'a', '-h'],
+  ]) {
+    assert.deepEqual(parseArguments(argv), { command: 'help' }, argv.join(' '));
+  }
+  assert.deepEqual(parseArguments(['--version']), { command: 'version' });
+});
+
+test('wrong usage is one line with what was probably meant and a hint to --help', () => {
+  const cases: [string[], RegExp][] = [
+    [['chekc'], /unknown command "chekc"; did you mean check\?/],
+    [['frobnicate'], /unknown command "frobnicate"; the commands are run, check, help/],
+    [['--confg', 'a'], /unknown option --confg; did you mean --config\?/],
+    [['-x'], /unknown option -x/],
+    [['--config'], /--config needs the name of a file/],
+    [['--config='], /--config needs the name of a file/],
+    [['--config', '--help'], /--config needs the name of a file/],
+    [['--help=yes'], /--help takes no value/],
+    [['check', 'a.yaml'], /check takes no "a.yaml"; files are given with --config FILE/],
+    [['run', '--', 'x'], /run takes no "x"/],
+  ];
+  for (const [argv, pattern] of cases) {
+    const result = parseArguments(argv);
+    assert.ok(result.command === 'wrong', argv.join(' '));
+    assert.match(result.message, pattern);
+    assert.match(result.message, /^outrigger: [^\n]* \(see outrigger --help\)$/);
+  }
+});
+
+test('no command line makes it throw', () => {
+  const argument = fc.oneof(
+    fc.string(),
+    fc.constantFrom('--', '-', '--config', '--config=', '-h', '-hx', '--no-help', 'run', '--__proto__'),
+  );
+  fc.assert(fc.property(fc.array(argument), (argv) => typeof parseArguments(argv).command === 'string'));
+});

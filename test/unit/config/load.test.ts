@@ -1,0 +1,339 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { configFiles, loadConfig } from '../../../src/config/load.ts';
+import { inDirectory, loadTexts, problemsOf } from './sources.ts';
+
+/** Exactly one problem, which begins with a place and matches. */
+function assertProblem(
+  text: string | Buffer,
+  place: string,
+  pattern: RegExp,
+  env: Record<string, string> = {},
+): void {
+  const problems = problemsOf([text], env);
+  assert.equal(problems.length, 1, `${String(text).slice(0, 80)}: ${problems.join('\n')}`);
+  const [problem = ''] = problems;
+  assert.ok(problem.startsWith(`${place}: `), problem);
+  assert.match(problem, pattern);
+}
+
+test('an empty file, a file of comments and no file at all are valid and the same', () => {
+  const nothing = loadConfig({ files: [], env: {} }).config;
+  for (const text of ['', '\n', '# only a comment\n', '---\n', '{}', '\ufeff']) {
+    assert.deepEqual(loadTexts([text]).config, nothing, JSON.stringify(text));
+  }
+});
+
+test('the defaults are those of the design', () => {
+  const { config } = loadConfig({ files: [], env: {} });
+  assert.deepEqual(config.listen.proxy, { host: '127.0.0.1', port: 3128 });
+  assert.equal(config.listen.telemetry, null);
+  assert.equal(config.limits.replayBytes, 16 * 1024 * 1024);
+  assert.equal(config.policy.timeouts.headMs, 30_000);
+  assert.equal(config.policy.timeouts.totalMs, null);
+  assert.equal(config.policy.retry.budget.ratio, 0.2);
+  assert.equal(config.policy.breaker?.failureRatio, 0.5);
+  assert.deepEqual(config.access.tunnelPorts, [443]);
+});
+
+test('the log is for people on a terminal, unless a source says otherwise', () => {
+  assert.equal(loadConfig({ files: [], env: {} }).config.log.format, 'json');
+  assert.equal(loadConfig({ files: [], env: {}, terminal: true }).config.log.format, 'pretty');
+  const env = { OUTRIGGER__LOG__FORMAT: 'json' };
+  assert.equal(loadConfig({ files: [], env, terminal: true }).config.log.format, 'json');
+});
+
+test('an unknown key is an error at its own position, with the nearest known key', () => {
+  assertProblem(
+    'policy:\n  retries: {}\n',
+    '0.yaml:2:3',
+    /unknown key "retries" in policy; did you mean "retry"\?/,
+  );
+  assertProblem('polcy: {}\n', '0.yaml:1:1', /unknown key "polcy" at the top; did you mean "policy"\?/);
+  assertProblem('log: { toString: 1 }\n', '0.yaml:1:8', /the keys there are level, format, query/);
+});
+
+test('keys of later versions are unknown keys', () => {
+  for (const key of ['https: originate', 'prefix: /a', 'origin: https://a']) {
+    assertProblem(`routes:\n  - name: a\n    ${key}\n`, '0.yaml:3:5', /unknown key/);
+  }
+});
+
+test('a wrong value is an error at its own position that says what is allowed', () => {
+  const cases: [string, string, RegExp][] = [
+    ['policy:\n  retry:\n    attempts: 11\n', '0.yaml:3:15', /must be a whole number from 1 to 10, not 11$/],
+    ['policy: { timeouts: { head: 30 } }', '0.yaml:1:29', /must be a duration from 1ms to 24h, .*, not 30$/],
+    ['policy: { timeouts: { head: null } }', '0.yaml:1:29', /, not null$/],
+    ['limits: { headerBytes: 64KB }', '0.yaml:1:24', /must be a size from 1KiB to 1MiB, .*, not "64KB"$/],
+    ['policy: { breaker: { failureRatio: 0% } }', '0.yaml:1:36', /above 0% to 100%/],
+    ['policy: { retry: { budget: { ratio: 1001% } } }', '0.yaml:1:37', /from 0% to 1000%/],
+    [
+      'policy: { retry: { statuses: [503, 200] } }',
+      '0.yaml:1:36',
+      /statuses\[1\] must be a whole number from 400/,
+    ],
+    ['log: { level: inof }', '0.yaml:1:15', /one of trace, .*, not "inof"; did you mean "info"\?$/],
+    ['requestId: { accept: yes }', '0.yaml:1:22', /must be true or false, not "yes"$/],
+    ['requestId: { header: Content-Length }', '0.yaml:1:22', /not one that frames a message/],
+    ['listen: { admin: 0.0.0.0:3129 }', '0.yaml:1:18', /loopback .* nothing else guards the admin listener/],
+    ['listen: { proxy: "localhost" }', '0.yaml:1:18', /an address such as 127.0.0.1:3128/],
+    ['access: { addresses: { deny: [10.0.0.0/99] } }', '0.yaml:1:31', /a CIDR/],
+    ['access: { tunnelPorts: [0] }', '0.yaml:1:25', /from 1 to 65535/],
+    ['policy: []', '0.yaml:1:9', /must be a mapping with the keys pool, .*, not a list$/],
+    ['policy: 5', '0.yaml:1:9', /must be a mapping .*, not a single value$/],
+    ['routes: {}', '0.yaml:1:9', /must be a list, not a mapping$/],
+    ['access: { tunnelPorts: 443 }', '0.yaml:1:24', /must be a list, not a single value$/],
+    ['policy: { breaker: }', '0.yaml:1:20', /no value: leave the key out for its default, or write null$/],
+    ['[1]', '0.yaml:1:1', /must be a mapping/],
+    ['text', '0.yaml:1:1', /must be a mapping/],
+  ];
+  for (const [text, place, pattern] of cases) assertProblem(text, place, pattern);
+});
+
+test('a route has a name of its own that labels can hold', () => {
+  assertProblem('routes: [{}]', '0.yaml:1:10', /routes\[0\].name is missing/);
+  assertProblem('routes: [{ name: default }]', '0.yaml:1:18', /other than "default"/);
+  assertProblem('routes: [{ name: A b }]', '0.yaml:1:18', /lower-case letters/);
+  assertProblem(
+    'routes: [{ name: a }, { name: a }]',
+    '0.yaml:1:31',
+    /must be unique, and routes\[0\] has the same/,
+  );
+});
+
+test('what a route matches is checked and brought into one spelling', () => {
+  const match =
+    '{ hosts: [API.Fraud.Example., "*.x.example"], ports: [443], methods: [POST], paths: [/v1/*, /] }';
+  const [route] = loadTexts([`routes: [{ name: a, match: ${match} }]`]).config.routes;
+  assert.deepEqual(route?.match, {
+    hosts: ['api.fraud.example', '*.x.example'],
+    ports: [443],
+    methods: ['POST'],
+    paths: ['/v1/*', '/'],
+  });
+  for (const wrong of [
+    'hosts: ["a:80"]',
+    'hosts: ["*"]',
+    'methods: [post]',
+    'methods: ["A B"]',
+    'paths: [v1]',
+    'paths: [/a*b]',
+    'paths: [/a?b]',
+    'paths: [/ä]',
+    'ports: [65536]',
+  ]) {
+    assert.equal(problemsOf([`routes: [{ name: a, match: { ${wrong} } }]`]).length, 1, wrong);
+  }
+});
+
+test('header edits keep off the fields that frame a message, and off values that would break one', () => {
+  const { headers } = loadTexts([
+    'policy: { headers: { request: { set: { X-A: "1", x-b: "" }, remove: [X-Debug] } } }',
+  ]).config.policy;
+  assert.deepEqual(headers.request, {
+    set: [
+      ['X-A', '1'],
+      ['x-b', ''],
+    ],
+    remove: ['x-debug'],
+  });
+  for (const name of [
+    'Host',
+    'connection',
+    'Content-Length',
+    'Transfer-Encoding',
+    'TE',
+    'Trailer',
+    'Upgrade',
+    'Proxy-Status',
+    'Keep-Alive',
+    'Via',
+    '"a b"',
+    '":path"',
+    '"toString "',
+  ]) {
+    assertProblem(
+      `policy: { headers: { response: { set: { ${name}: x } } } }`,
+      '0.yaml:1:41',
+      /a header field that may be set/,
+    );
+    assertProblem(
+      `policy: { headers: { response: { remove: [${name}] } } }`,
+      '0.yaml:1:43',
+      /a header field that may be removed/,
+    );
+  }
+  for (const value of ['"a\\nb"', '"a\\rb"', '"a\\0b"', '"\\u0100"', '5', 'null', '[x]']) {
+    assertProblem(
+      `policy: { headers: { request: { set: { X-A: ${value} } } } }`,
+      '0.yaml:1:45',
+      /a text on one line/,
+    );
+  }
+  assertProblem('policy: { headers: { request: { set: { X-A: a, x-a: b } } } }', '0.yaml:1:48', /set twice/);
+});
+
+test('rules between two keys are judged on what is effective', () => {
+  assertProblem(
+    'policy: { retry: { backoff: { initial: 10s } } }',
+    '0.yaml:1:40',
+    /not be longer than backoff.max/,
+  );
+  assertProblem('policy: { breaker: { openForMax: 1s } }', '0.yaml:1:20', /openFor must not be longer/);
+  assertProblem('listen: { admin: 127.0.0.1:3128 }', '0.yaml:1:18', /must not be the port of listen.proxy/);
+  assertProblem('listen: { telemetry: 0.0.0.0:3129 }', '0.yaml:1:22', /must not be the port of/);
+  const split = [
+    'policy: { retry: { backoff: { initial: 10s } } }',
+    'policy: { retry: { backoff: { max: 20s } } }',
+  ];
+  assert.deepEqual(problemsOf(split), []);
+  assertProblem(
+    'routes: [{ name: a, policy: { retry: { backoff: { initial: 10s } } } }]',
+    '0.yaml:1:60',
+    /routes\[0\].policy.retry.backoff.initial/,
+  );
+});
+
+test('every problem of every source is reported at once, in reading order, each once', () => {
+  const first =
+    'log: { level: x, nope: 1 }\nroutes: [{ name: a }, { name: b }]\npolicy: { pool: { connections: 0 } }\n';
+  const second = 'policy: { pool: { connections: 70000 }, retry: { backoff: { initial: 6s } } }\n';
+  const places = problemsOf([first, second], { OUTRIGGER__LOG__LEVEL: 'y', OUTRIGGER__NOPE: '1' }).map(
+    (problem) => problem.slice(0, problem.indexOf(': ')),
+  );
+  assert.deepEqual(places, [
+    '0.yaml:1:15',
+    '0.yaml:1:18',
+    '0.yaml:3:32',
+    '1.yaml:1:32',
+    '1.yaml:1:70',
+    'OUTRIGGER__NOPE',
+    'OUTRIGGER__LOG__LEVEL',
+  ]);
+});
+
+test('what YAML has beyond values is refused where it stands', () => {
+  assertProblem('log: {}\nlog: {}\n', '0.yaml:2:1', /the key "log" is given twice/);
+  assertProblem('log:\n  <<: { level: info }\n', '0.yaml:2:3', /merge keys/);
+  assertProblem('log: !secret x\n', '0.yaml:1:6', /unknown tag/);
+  assertProblem('log: {}\n---\nlog: {}\n', '0.yaml:2:1', /one document/);
+  assertProblem('%YAML 1.1\n---\nlog: {}\n', '0.yaml:1:1', /YAML 1.2/);
+  assertProblem('__proto__: { a: 1 }\n', '0.yaml:1:1', /not allowed/);
+  assertProblem('log: { constructor: 1 }\n', '0.yaml:1:8', /not allowed/);
+  assertProblem('? [a]\n: 1\n', '0.yaml:1:3', /key/);
+  assertProblem('log: *nothing\n', '0.yaml:1:6', /no anchor &nothing/);
+  assert.ok(problemsOf(['routes: &a\n  - *a\n']).includes('0.yaml:2:5: nested deeper than 64 levels'));
+  assertProblem(`log: ${'['.repeat(70)}${']'.repeat(70)}\n`, '0.yaml:1:70', /nested deeper than 64 levels/);
+});
+
+test('aliases are followed, and cannot blow a document up', () => {
+  const text = 'policy: { timeouts: &t { head: 1s } }\nroutes: [{ name: a, policy: { timeouts: *t } }]\n';
+  const { config } = loadTexts([text]);
+  assert.equal(config.routes[0]?.policy.timeouts, config.policy.timeouts);
+  let bomb = 'a0: &a0 [x]\n';
+  for (let i = 1; i < 30; i++) bomb += `a${i}: &a${i} [*a${i - 1}, *a${i - 1}]\n`;
+  assert.ok(problemsOf([bomb]).some((problem) => problem.includes('aliases make the document too large')));
+});
+
+test('a file that cannot be read is one clear line with its name', () => {
+  inDirectory((directory) => {
+    const missing = join(directory, 'missing.yaml');
+    assert.throws(() => loadConfig({ files: [missing], env: {} }), {
+      message: `${missing}: cannot be read: there is no such file`,
+    });
+    assert.throws(() => loadConfig({ files: [directory], env: {} }), {
+      message: `${directory}: cannot be read: it is a directory`,
+    });
+  });
+  assert.deepEqual(problemsOf([' '.repeat(1024 * 1024 + 1)]), ['0.yaml: is larger than 1 MiB']);
+  assert.deepEqual(problemsOf([Buffer.from([0x61, 0xff])]), ['0.yaml: is not UTF-8 text']);
+});
+
+test('OUTRIGGER_CONFIG names the files when the command line does not', () => {
+  assert.deepEqual(configFiles([], { OUTRIGGER_CONFIG: 'a.yaml:/b/c.yaml' }), ['a.yaml', '/b/c.yaml']);
+  assert.deepEqual(configFiles(['d.yaml'], { OUTRIGGER_CONFIG: 'a.yaml' }), ['d.yaml']);
+  assert.deepEqual(configFiles([], { OUTRIGGER_CONFIG: '' }), []);
+  inDirectory((directory) => {
+    writeFileSync(join(directory, 'a.yaml'), 'log: { level: warn }');
+    const env = { OUTRIGGER_CONFIG: join(directory, 'a.yaml') };
+    assert.equal(loadConfig({ files: [], env }).config.log.level, 'warn');
+  });
+});
+
+test('${NAME} and ${NAME:-default} take the environment, and the key decides the type', () => {
+  const text =
+    'log: { level: "${LEVEL}" }\npolicy: { retry: { attempts: "${N:-2}" } }\nrequestId: { accept: "${A:-false}" }\n';
+  const { config } = loadTexts([text], { LEVEL: 'warn', N: '' });
+  assert.equal(config.log.level, 'warn');
+  assert.equal(config.policy.retry.attempts, 2);
+  assert.equal(config.requestId.accept, false);
+  const header = 'policy: { headers: { request: { set: { X-A: "a$${b}-${C}" } } } }';
+  assert.deepEqual(loadTexts([header], { C: '${D}' }).config.policy.headers.request.set, [
+    ['X-A', 'a${b}-${D}'],
+  ]);
+});
+
+test('${file:PATH} is relative to its configuration file, and its last newline does not count', () => {
+  inDirectory((directory) => {
+    mkdirSync(join(directory, 'secrets'));
+    writeFileSync(join(directory, 'secrets', 'token'), 'abc\n');
+    const file = join(directory, 'a.yaml');
+    writeFileSync(
+      file,
+      'policy: { headers: { request: { set: { Authorization: "Bearer ${file:secrets/token}" } } } }',
+    );
+    const { config } = loadConfig({ files: [file], env: {} });
+    assert.deepEqual(config.policy.headers.request.set, [['Authorization', 'Bearer abc']]);
+  });
+});
+
+test('what is missing is an error at its position, and the only one', () => {
+  assertProblem(
+    'log:\n  level: "${LEVEL}"\n',
+    '0.yaml:2:10',
+    /log.level needs the environment variable LEVEL, which is not set$/,
+  );
+  assertProblem('routes: [{ name: "${NAME}" }]', '0.yaml:1:18', /NAME/);
+  assertProblem('routes: ["${NAME}"]', '0.yaml:1:10', /NAME/);
+  assertProblem(
+    'log: { level: "${file:nowhere}" }',
+    '0.yaml:1:15',
+    /needs the file nowhere, which cannot be read/,
+  );
+  for (const reference of ['${', '${}', '${a b}', '${A', '${A:b}', '${1}']) {
+    assertProblem(`log: { level: '${reference}' }`, '0.yaml:1:15', /write \$\$\{ for a literal/);
+  }
+});
+
+test('a secret is never part of a message', () => {
+  const env = { SECRET: 'hunter2\n', OUTRIGGER__POLICY__HEADERS__REQUEST__SET__X_B: 'hunter2\u0100' };
+  const keys = [
+    'log: { level: "${SECRET}" }',
+    'listen: { proxy: "${SECRET}" }',
+    'routes: "${SECRET}"',
+    'limits: { origins: "${SECRET}" }',
+  ];
+  const header = 'policy: { headers: { request: { set: { X-A: "${SECRET}" } } } }';
+  const plain = 'policy: { headers: { request: { set: { X-A: "hunter2\\n" }, remove: ["${SECRET}"] } } }';
+  for (const text of [...keys, header, plain]) {
+    const problems = problemsOf([text], env);
+    assert.ok(problems.length >= 2, text);
+    assert.ok(!problems.join().includes('hunter2'), problems.join());
+  }
+});
+
+test('a value in a message is short and has nothing that a terminal obeys', () => {
+  const [long = ''] = problemsOf([`log: { level: ${'x'.repeat(10_000)} }`]);
+  assert.ok(long.length < 300);
+  const [control = ''] = problemsOf(['log: { level: "\\e[31m\\x9b\\u202e\\n" }']);
+  assert.match(control, /^[\x20-\x7e]*$/);
+});
+
+test('a file of nothing but mistakes gives a bounded list', () => {
+  const text = Array.from({ length: 20_000 }, (_, i) => `k${i}: 1`).join('\n');
+  const problems = problemsOf([text]);
+  assert.equal(problems.length, 201);
+  assert.match(problems.at(-1) ?? '', /and 19800 more problems/);
+});
