@@ -74,6 +74,7 @@ export const ERRORS = Object.freeze({
   queue_timeout: row('connection_limit_reached', 503, 'origin', 'refused', 'ignored', true, 'No connection became free in time', 'The origin is slow or the load too high; see policy.pool.connections, policy.pool.queueTimeout and limits.connections.'),
   exchange_limit: row('connection_limit_reached', 503, 'operator', 'refused', 'ignored', true, 'Too many exchanges are in flight', 'Raise limits.exchanges, or lower the load.'),
   origin_limit: row('connection_limit_reached', 503, 'operator', 'refused', 'ignored', true, 'Too many origins are in use at once', 'Raise limits.origins.'),
+  file_limit: row('connection_limit_reached', 503, 'operator', 'failed', 'ignored', true, 'The process is out of file descriptors or ports', 'Raise the limit of open files (ulimit -n), or lower limits.connections.'),
   circuit_open: row('destination_unavailable', 503, 'origin', 'refused', 'ignored', true, 'The circuit of this origin is open', 'The origin failed too often; it is tried again by itself. See policy.breaker.'),
   draining: row('proxy_internal_response', 503, 'sidecar', 'failed', 'ignored', true, 'The sidecar is shutting down', 'The exchange outlived shutdown.drainTimeout.'),
   caller_left: row('connection_terminated', 499, 'caller', 'failed', 'ignored', false, 'The caller left', 'The client closed its connection; look at its own timeout.'),

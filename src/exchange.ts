@@ -7,6 +7,9 @@
  */
 import type { OutriggerError, Verdict } from './errors.ts';
 import type { Route } from './policy/policy.ts';
+import type { Origin } from './upstream/origin.ts';
+import type { Lease } from './upstream/lease.ts';
+import type { RequestBody } from './upstream/replay-body.ts';
 
 /** Where a request is to go, in canonical form. */
 export interface Target {
@@ -47,9 +50,25 @@ export interface Pending {
   cancel(error: OutriggerError): void;
 }
 
-/** Told of the end of an attempt, once. */
+/** Borrowed for the whole exchange; given back once, when it finishes. */
+export interface Releasable {
+  release(): void;
+}
+
+/** Takes the 1xx responses of the origin that the caller should see. */
+export interface InformationalSink {
+  informational(status: number, headers: readonly string[]): void;
+}
+
+/** Told of an attempt's good head and of its end, each once. */
 export interface AttemptObserver {
+  attemptAnswered(): void;
   attemptEnded(verdict: Verdict): void;
+}
+
+/** Knows whom an attempt waits for while bytes should be moving; names the culprit of an idle timeout. */
+export interface StallWitness {
+  readonly stalledOn: 'origin' | 'caller';
 }
 
 /** Told of an attempt's progress by whoever carries it, so that its timers can be kept elsewhere. */
@@ -83,6 +102,7 @@ export class Attempt {
   verdict: Verdict | null = null;
   /** Why it was, or was not, tried again. */
   retry: string | null = null;
+  witness: StallWitness | null = null;
   timer: AttemptTimer | null = null;
   #observer: AttemptObserver | null = null;
 
@@ -94,6 +114,11 @@ export class Attempt {
   /** The breaker's ear; at most one. */
   observe(observer: AttemptObserver): void {
     this.#observer = observer;
+  }
+
+  /** The head is here, and it is a good one. */
+  answeredWell(): void {
+    this.#observer?.attemptAnswered();
   }
 
   /** The attempt's end: the first verdict counts, later ones decide nothing. */
@@ -142,6 +167,16 @@ export class Exchange {
   outcome: Outcome | null = null;
   error: OutriggerError | null = null;
   reason: string | null = null;
+  /** The header list to send upstream: hop-by-hop fields gone, our own added. */
+  headers: string[] = [];
+  /** Null where the request has none. */
+  body: RequestBody | null = null;
+  idempotencyKey = false;
+  informational: InformationalSink | null = null;
+  /** The upstream state this exchange uses; set by the origin layer. */
+  origin: Origin | null = null;
+  /** The hold on a connection; set by the pool permit layer, anew for each attempt. */
+  lease: Lease | null = null;
   requestBytes = 0;
   responseBytes = 0;
   /** Time spent waiting for a connection, all attempts together. */
@@ -153,7 +188,7 @@ export class Exchange {
   aborted: OutriggerError | null = null;
 
   readonly #observer: ExchangeObserver;
-  readonly #releases: (() => void)[] = [];
+  readonly #borrowed: Releasable[] = [];
 
   constructor(
     observer: ExchangeObserver,
@@ -193,8 +228,8 @@ export class Exchange {
   }
 
   /** What is borrowed for the whole exchange goes back here, once, in reverse order. */
-  onFinish(release: () => void): void {
-    this.#releases.push(release);
+  onFinish(borrowed: Releasable): void {
+    this.#borrowed.push(borrowed);
   }
 
   /** Ends whatever is under way: the caller left, the deadline passed, the sidecar stops. */
@@ -214,8 +249,8 @@ export class Exchange {
     const last = this.attempts[this.attempts.length - 1];
     // A caller that left says nothing of the origin; an attempt that is still open then is nobody's failure.
     last?.end('ignored', null);
-    for (let i = this.#releases.length - 1; i >= 0; i--) this.#releases[i]?.();
-    this.#releases.length = 0;
+    for (let i = this.#borrowed.length - 1; i >= 0; i--) this.#borrowed[i]?.release();
+    this.#borrowed.length = 0;
     this.pending = null;
     this.#observer.exchangeFinished(this);
   }

@@ -1,0 +1,291 @@
+/**
+ * Requests in absolute form: an exchange is admitted, sent through its stack, and its response written
+ * back as it flows; or it is answered by us. One object per exchange sees to both sides and to its end.
+ *
+ * Rules: an exchange finishes when the caller's side of it is over, whatever came before; once the head is
+ * out, a failure cuts the connection so that the caller sees a truncated message; a caller that leaves
+ * ends whatever is under way.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { asOutriggerError, OutriggerError } from '../errors.ts';
+import type { Dispatch, Exchange, InformationalSink } from '../exchange.ts';
+import { applyEdits } from '../headers/edits.ts';
+import { isNamed } from '../headers/field-names.ts';
+import { proxyStatusOf } from '../headers/forwarding.ts';
+import type { RetryPolicy, Route } from '../policy/policy.ts';
+import type { Response, ResponseSink } from '../response.ts';
+import type { Admission } from './admission.ts';
+import { drain } from './drain.ts';
+import { replyOf } from './reply.ts';
+import type { RequestTarget, TargetReader } from './target.ts';
+
+export interface ForwardOptions {
+  readonly admission: Admission;
+  readonly targets: TargetReader;
+  readonly dispatchFor: (route: Route) => Dispatch<Response>;
+  readonly openBody: (
+    source: IncomingMessage,
+    length: number | null,
+    retry: RetryPolicy,
+  ) => NonNullable<Exchange['body']>;
+  /** Exchanges that have not finished, for the drain. */
+  readonly live: Set<Exchange>;
+}
+
+export class Forwarder {
+  readonly #options: ForwardOptions;
+
+  constructor(options: ForwardOptions) {
+    this.#options = options;
+  }
+
+  handle(request: IncomingMessage, response: ServerResponse): Forwarding {
+    const { admission, targets, dispatchFor, live, openBody } = this.#options;
+    let parsed: RequestTarget | null = null;
+    let unusable: OutriggerError | null = null;
+    try {
+      parsed = targets.absolute(request.url ?? '');
+    } catch (error) {
+      unusable = asOutriggerError(error);
+    }
+    const { exchange, facts, refusal } = admission.admit(
+      request,
+      parsed?.target ?? null,
+      parsed?.path ?? '',
+      unusable,
+    );
+    live.add(exchange);
+    const forwarding = new Forwarding(exchange, request, response, admission.requestIdHeader, live);
+    if (refusal) {
+      forwarding.fail(refusal);
+      return forwarding;
+    }
+    const { policy } = exchange.route;
+    applyEdits(exchange.headers, policy.headers.request);
+    const dispatch = dispatchFor(exchange.route);
+    if (!facts.hasBody) {
+      forwarding.follow(dispatch(exchange));
+      return forwarding;
+    }
+    const body = openBody(request, facts.contentLength, policy.retry);
+    exchange.body = body;
+    exchange.onFinish(body);
+    if (facts.expectContinue && request.httpVersionMinor > 0) {
+      // RFC 9110, section 10.1.1: the caller holds its body back until it is wanted, that is once the
+      // exchange has been admitted and has a connection.
+      body.onWanted = () => response.writeContinue();
+      forwarding.holdsBack = true;
+    }
+    // Later, so that a small body that came with the head is here whole and can go out with it.
+    queueMicrotask(() => forwarding.follow(dispatch(exchange)));
+    return forwarding;
+  }
+}
+
+export class Forwarding implements ResponseSink, InformationalSink {
+  readonly exchange: Exchange;
+  /** The caller sends its body only after 100 Continue. */
+  holdsBack = false;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #requestIdHeader: string;
+  readonly #live: Set<Exchange>;
+  #upstream: Response | null = null;
+  #error: OutriggerError | null = null;
+  #chunked = false;
+  #flushTimer: NodeJS.Timeout | null = null;
+
+  constructor(
+    exchange: Exchange,
+    request: IncomingMessage,
+    response: ServerResponse,
+    requestIdHeader: string,
+    live: Set<Exchange>,
+  ) {
+    this.exchange = exchange;
+    this.#request = request;
+    this.#response = response;
+    this.#requestIdHeader = requestIdHeader;
+    this.#live = live;
+    exchange.informational = this;
+    response.sendDate = false;
+    response.on('close', this.#onClose);
+    request.on('error', ignore);
+  }
+
+  follow(dispatched: Promise<Response>): void {
+    dispatched.then(this.#respond, this.#failed);
+  }
+
+  /** The request's own bytes turned out to be wrong after its head had been taken. */
+  malformed(error: OutriggerError): void {
+    if (this.#upstream || this.exchange.attempts.length === 0) this.#cut(error);
+    else this.exchange.abort(error);
+  }
+
+  informational(status: number, headers: readonly string[]): void {
+    // RFC 9110, section 15.2: never to an HTTP/1.0 caller.
+    if (this.#request.httpVersionMinor === 0 || this.#response.headersSent) return;
+    const fields: Record<string, string[]> = Object.create(null);
+    for (let i = 0; i + 1 < headers.length; i += 2) (fields[headers[i] as string] ??= []).push(headers[i + 1] as string);
+    try {
+      this.#response.writeInformation(status, fields);
+    } catch {
+      // A header that Node would not write: an interim response may be left out.
+    }
+  }
+
+  #respond = (upstream: Response): void => {
+    const { exchange } = this;
+    if (exchange.finished) {
+      upstream.discard();
+      return;
+    }
+    const response = this.#response;
+    const { status, headers } = upstream;
+    this.#upstream = upstream;
+    headers.push(this.#requestIdHeader, exchange.id);
+    headers.push('Proxy-Status', proxyStatusOf(exchange.attempts.length, status));
+    applyEdits(headers, exchange.route.policy.headers.response);
+    this.#chunked =
+      upstream.length === null &&
+      this.#request.httpVersionMinor > 0 &&
+      this.#request.method !== 'HEAD' &&
+      status !== 204 &&
+      status !== 304;
+    // RFC 9110, section 6.6.2: it announces trailers, which only a chunked body has.
+    if (upstream.trailer && !this.#chunked) removeField(headers, 'trailer');
+    const socket = response.socket;
+    socket?.cork();
+    try {
+      response.writeHead(status, upstream.statusText, headers);
+    } catch (error) {
+      socket?.uncork();
+      this.#upstream = null;
+      exchange.pending?.cancel(new OutriggerError('response_malformed'));
+      this.fail(new OutriggerError('response_malformed', (error as NodeJS.ErrnoException).code ?? ''));
+      return;
+    }
+    exchange.status = status;
+    upstream.pipe(this);
+    socket?.uncork();
+  };
+
+  #failed = (thrown: unknown): void => {
+    const error = asOutriggerError(thrown);
+    if (!this.exchange.finished) this.fail(error);
+  };
+
+  // The body
+
+  data(chunk: Buffer): boolean {
+    this.exchange.responseBytes += chunk.length;
+    if (this.#response.write(chunk)) return true;
+    if (this.#response.listenerCount('drain') === 0) this.#response.on('drain', this.#onDrain);
+    return false;
+  }
+
+  end(trailers: readonly string[]): void {
+    const response = this.#response;
+    if (trailers.length > 0 && this.#chunked) {
+      const pairs: [string, string][] = [];
+      for (let i = 0; i + 1 < trailers.length; i += 2) pairs.push([trailers[i] as string, trailers[i + 1] as string]);
+      try {
+        response.addTrailers(pairs);
+      } catch {
+        this.#cut(new OutriggerError('response_malformed', 'a trailer'));
+        return;
+      }
+    }
+    response.end();
+    this.#boundFlush();
+  }
+
+  failed(error: OutriggerError): void {
+    this.#cut(error);
+  }
+
+  #onDrain = (): void => this.#upstream?.resume();
+
+  /** Once upstream is done nobody else watches a caller that does not read the rest. */
+  #boundFlush(): void {
+    const response = this.#response;
+    if (response.writableLength === 0 || response.writableFinished) return;
+    const { idleMs } = this.exchange.route.policy.timeouts;
+    let left = response.writableLength;
+    const watch = (): void => {
+      if (response.writableLength < left) {
+        left = response.writableLength;
+        this.#flushTimer?.refresh();
+      } else this.#cut(new OutriggerError('caller_stalled', `after ${idleMs} ms`));
+    };
+    this.#flushTimer = setTimeout(watch, idleMs);
+  }
+
+  // The end
+
+  /** Answers with an error of ours. */
+  fail(error: OutriggerError): void {
+    const response = this.#response;
+    if (response.headersSent) {
+      this.#cut(error);
+      return;
+    }
+    if (error.name === 'caller_left') return;
+    this.#error = error;
+    const reply = replyOf(this.exchange, error, this.#requestIdHeader);
+    // Where the framing is in doubt, or a body is yet to come that nobody wants, the connection ends.
+    const { outcome, status } = error.row;
+    const doubtful = error.row.fault === 'caller' && outcome === 'refused';
+    if (doubtful || error.name === 'request_malformed' || error.name === 'draining' || this.holdsBack || status === 408) {
+      reply.headers.push('Connection', 'close');
+    }
+    this.exchange.status = reply.status;
+    response.writeHead(reply.status, reply.statusText, reply.headers);
+    response.end(this.#request.method === 'HEAD' ? undefined : reply.body);
+    this.exchange.responseBytes += this.#request.method === 'HEAD' ? 0 : Buffer.byteLength(reply.body);
+    this.#boundFlush();
+  }
+
+  #cut(error: OutriggerError): void {
+    this.#error = error;
+    const response = this.#response;
+    const socket = response.socket;
+    // An end that only the connection's end tells must not look like one.
+    if (response.headersSent && !this.#chunked && this.#upstream?.length === null) socket?.resetAndDestroy();
+    response.destroy();
+  }
+
+  #onClose = (): void => {
+    const { exchange } = this;
+    if (this.#flushTimer) clearTimeout(this.#flushTimer);
+    this.#live.delete(exchange);
+    const body = exchange.body;
+    if (this.#response.writableFinished) {
+      if (this.#error) exchange.finish(this.#error.row.outcome, this.#error);
+      else exchange.finish('completed');
+      if (body && !this.#request.complete) drain(this.#request, this.#request.socket);
+      return;
+    }
+    if (this.#error) {
+      exchange.pending?.cancel(this.#error);
+      exchange.finish(this.#response.headersSent ? 'truncated' : this.#error.row.outcome, this.#error);
+      return;
+    }
+    const phase = exchange.phase;
+    exchange.abort(new OutriggerError('caller_left'));
+    exchange.finish('aborted', null, `caller left while ${phase}`);
+  };
+}
+
+function removeField(headers: string[], lower: string): void {
+  for (let i = headers.length - 2; i >= 0; i -= 2) if (isNamed(headers[i] as string, lower)) headers.splice(i, 2);
+}
+
+function ignore(): void {
+  // A request that breaks off is seen by the close of its response.
+}
+
+/** The socket of a request, for whoever must know which exchange is on it. */
+export type CallerSocket = Socket & { forwarding?: Forwarding | null };

@@ -1,0 +1,143 @@
+/**
+ * The listener that the application talks to: Node's HTTP server, strictly set up, and what becomes of
+ * its events. What the parser refuses is answered and logged here, for no exchange exists yet.
+ */
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { ListenAddress } from '../config/config.ts';
+import { type ErrorName, OutriggerError } from '../errors.ts';
+import { Exchange, type ExchangeObserver } from '../exchange.ts';
+import type { RequestIds } from '../headers/request-id.ts';
+import type { Route } from '../policy/policy.ts';
+import { clientOf } from './admission.ts';
+import type { CallerSocket, Forwarder } from './forward.ts';
+import { replyBytes, replyOf } from './reply.ts';
+import type { Tunnels } from './tunnel.ts';
+
+export interface ListenerOptions {
+  readonly forwarder: Forwarder;
+  readonly tunnels: Tunnels;
+  readonly observer: ExchangeObserver;
+  readonly fallback: Route;
+  readonly ids: RequestIds;
+  readonly requestIdHeader: string;
+  readonly headerBytes: number;
+  readonly headTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+}
+
+/** How often Node looks for heads that are late, milliseconds. */
+const HEAD_CHECK_MS = 1_000;
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  /** Called whenever a caller has come or gone. */
+  onConnections: (() => void) | null = null;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+    this.#server = createServer({
+      maxHeaderSize: options.headerBytes,
+      headersTimeout: options.headTimeoutMs,
+      // Bodies have the idle timeout; a long upload is no fault.
+      requestTimeout: 0,
+      connectionsCheckingInterval: Math.min(HEAD_CHECK_MS, options.headTimeoutMs),
+      keepAliveTimeout: options.idleTimeoutMs,
+      noDelay: true,
+      // Checked in admission, where an HTTP/1.0 caller without one is let in.
+      requireHostHeader: false,
+      insecureHTTPParser: false,
+      joinDuplicateHeaders: false,
+    });
+    const server = this.#server;
+    const onRequest = this.#onRequest;
+    server.on('request', onRequest);
+    server.on('checkContinue', onRequest);
+    server.on('checkExpectation', onRequest);
+    server.on('connect', (request, socket, head) => options.tunnels.handle(request, socket, head));
+    server.on('connection', this.#onConnection);
+    server.on('clientError', this.#onClientError);
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /** Resolves with the address as bound; rejects with Node's own error. */
+  listen(address: ListenAddress): Promise<ListenAddress> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host: address.host, port: address.port, backlog: 4_096 }, () => {
+        this.#server.off('error', reject);
+        // Out of descriptors: the connection is lost, the listener is not.
+        this.#server.on('error', () => {});
+        const bound = this.#server.address() as AddressInfo;
+        resolve({ host: bound.address, port: bound.port });
+      });
+    });
+  }
+
+  /** Takes no one in any more; who is connected stays. */
+  stop(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+    });
+  }
+
+  /** Closes every connection, whatever it is doing. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #onConnection = (socket: Socket): void => {
+    this.#sockets.add(socket);
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.onConnections?.();
+    });
+    this.onConnections?.();
+  };
+
+  #onRequest = (request: IncomingMessage, response: Parameters<Forwarder['handle']>[1]): void => {
+    (request.socket as CallerSocket).forwarding = this.#options.forwarder.handle(request, response);
+  };
+
+  /** What Node's parser would not take: the answer is ours, and the connection ends with it (RFC 9112, section 2.2). */
+  #onClientError = (thrown: Error & { code?: string; reason?: string }, duplex: unknown): void => {
+    const socket = duplex as CallerSocket;
+    const code = thrown.code ?? '';
+    if (socket.destroyed || code === 'ECONNRESET' || code === 'EPIPE') {
+      socket.destroy();
+      return;
+    }
+    const error = clientError(code, thrown.reason);
+    const { forwarding } = socket;
+    if (forwarding && !forwarding.exchange.finished) {
+      forwarding.malformed(error);
+      return;
+    }
+    // Connected and silent: nobody asked for anything.
+    if (!socket.writable || (error.name === 'request_head_timeout' && socket.bytesRead === 0)) {
+      socket.destroy();
+      return;
+    }
+    const { observer, ids, fallback, requestIdHeader } = this.#options;
+    const exchange = new Exchange(observer, ids.next(Date.now()), null, clientOf(socket), '', null, '', fallback);
+    const reply = replyOf(exchange, error, requestIdHeader);
+    exchange.status = reply.status;
+    exchange.responseBytes = Buffer.byteLength(reply.body);
+    socket.end(replyBytes(reply));
+    const timer = setTimeout(() => socket.destroy(), HEAD_CHECK_MS);
+    socket.once('close', () => clearTimeout(timer));
+    exchange.finish(error.row.outcome, error);
+  };
+}
+
+function clientError(code: string, reason: string | undefined): OutriggerError {
+  let name: ErrorName = 'request_malformed';
+  if (code === 'HPE_HEADER_OVERFLOW') name = 'request_head_too_large';
+  else if (code === 'ERR_HTTP_REQUEST_TIMEOUT') name = 'request_head_timeout';
+  return new OutriggerError(name, reason ?? code);
+}

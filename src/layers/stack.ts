@@ -1,0 +1,43 @@
+/**
+ * THE ORDER: what an exchange meets, outermost first, one line and one reason each. A layer that a policy
+ * does not want is absent.
+ */
+import type { Dispatch, Layer } from '../exchange.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { Origins } from '../upstream/origins.ts';
+import type { Semaphore } from '../upstream/semaphore.ts';
+import { attempt } from './attempt.ts';
+import { attemptTimeout } from './attempt-timeout.ts';
+import { breaker } from './breaker.ts';
+import { deadline } from './deadline.ts';
+import { limit } from './limit.ts';
+import { origin } from './origin.ts';
+import { poolPermit } from './pool-permit.ts';
+import { type Retriable, retry } from './retry.ts';
+
+/** State that the layers share across exchanges. */
+export interface Shared {
+  readonly exchanges: Semaphore;
+  readonly origins: Origins;
+}
+
+/** `fresh`: each attempt needs a connection that nobody has used, as a tunnel does. */
+export function stack<R extends Retriable>(
+  policy: Policy,
+  shared: Shared,
+  fresh: boolean,
+  innermost: Dispatch<R>,
+): Dispatch<R> {
+  const { timeouts, retry: retries } = policy;
+  const layers: (Layer<R> | null)[] = [
+    timeouts.totalMs === null ? null : deadline(timeouts.totalMs), // time spent waiting for a permit or a backoff counts too
+    limit(shared.exchanges), // an exchange is one unit of load however often it is tried
+    origin(shared.origins), // its state must outlive every attempt
+    retries.attempts > 1 ? retry(retries, timeouts.totalMs) : null, // around all that one attempt needs, so nothing is held while waiting to try again
+    attempt(), // what is beneath is one attempt, and is on record
+    policy.breaker === null ? null : breaker(policy.breaker), // sees every attempt; an open circuit answers without waiting in a queue
+    poolPermit(policy.pool, fresh), // one attempt, one connection, given back when its body ends
+    attemptTimeout(timeouts), // innermost, so that a slow attempt is a failure which the breaker sees and retry may repeat
+  ];
+  return layers.reduceRight<Dispatch<R>>((next, layer) => (layer ? layer(next) : next), innermost);
+}

@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+/** Arguments, standard streams, exit code; no logic. */
+import { readFileSync } from 'node:fs';
+import { isatty } from 'node:tty';
+import { parseArguments } from './cli/arguments.ts';
+import { check } from './cli/check.ts';
+import { DONE, INVALID } from './cli/exit-code.ts';
+import { HELP } from './cli/help.ts';
+import { run } from './cli/run.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+const { env, stdout: out, stderr: err } = process;
+
+async function main(): Promise<number> {
+  const args = parseArguments(process.argv.slice(2));
+  switch (args.command) {
+    case 'help':
+      out.write(HELP);
+      return DONE;
+    case 'version':
+      out.write(`outrigger ${version}\n`);
+      return DONE;
+    case 'check':
+      return check(args.files, env, out, err);
+    case 'run':
+      return run({ files: args.files, env, version, terminal: isatty(1), err });
+    case 'wrong':
+      err.write(`${args.message}\n`);
+      return INVALID;
+  }
+}
+
+process.exitCode = await main();

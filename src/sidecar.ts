@@ -1,0 +1,271 @@
+/**
+ * The composition root: the only file that sees the whole configuration and every part. It builds the
+ * parts, starts the listeners, and takes them down in the right order. No part knows it.
+ */
+import { randomFillSync } from 'node:crypto';
+import { createSecureContext, type SecureContext } from 'node:tls';
+import { AdminServer } from './admin/server.ts';
+import type { Config, ListenAddress } from './config/config.ts';
+import { Admission } from './downstream/admission.ts';
+import { Forwarder } from './downstream/forward.ts';
+import { Listener } from './downstream/listener.ts';
+import { TargetReader } from './downstream/target.ts';
+import { Tunnels } from './downstream/tunnel.ts';
+import { OutriggerError } from './errors.ts';
+import type { Dispatch, Exchange, ExchangeObserver } from './exchange.ts';
+import { pseudonymOf } from './headers/forwarding.ts';
+import { RandomPool, RequestIds } from './headers/request-id.ts';
+import { stack } from './layers/stack.ts';
+import type { Policy, Route } from './policy/policy.ts';
+import { RouteTable } from './policy/route.ts';
+import type { Response } from './response.ts';
+import { AccessLog } from './telemetry/access-log.ts';
+import type { LogSink } from './telemetry/log.ts';
+import { Metrics } from './telemetry/metrics.ts';
+import type { UpstreamSnapshot } from './telemetry/snapshot.ts';
+import { AddressGuard } from './upstream/address-guard.ts';
+import { type CarryContext, carry } from './upstream/dispatch.ts';
+import { Origins } from './upstream/origins.ts';
+import { ReplayBound, RequestBody } from './upstream/replay-body.ts';
+import { type Lookup, lookupBySystem, Resolver } from './upstream/resolver.ts';
+import { Semaphore } from './upstream/semaphore.ts';
+import { openTunnel, type TunnelSocket } from './upstream/tunnel-dial.ts';
+
+/** What a test may replace: the edges of the process, and nothing inside. */
+export interface Edges {
+  readonly lookup?: Lookup;
+  readonly secureContext?: SecureContext;
+}
+
+export interface Addresses {
+  readonly proxy: ListenAddress;
+  readonly admin: ListenAddress;
+  readonly telemetry: ListenAddress | null;
+}
+
+/** How a drain ended: the callers had gone, or the time was up and the rest was cut. */
+export type DrainEnd = 'quiet' | 'timeout';
+
+/** After a cut, the log lines of what was cut come within this time, milliseconds. */
+const CUT_MS = 500;
+
+export class Sidecar {
+  readonly #config: Config;
+  readonly #sink: LogSink;
+  readonly #metrics: Metrics;
+  readonly #listener: Listener;
+  readonly #admin: AdminServer;
+  readonly #telemetry: AdminServer | null;
+  readonly #guard: AddressGuard;
+  readonly #origins: Origins;
+  readonly #exchanges: Semaphore;
+  readonly #connections: Semaphore;
+  readonly #replay: ReplayBound;
+  readonly #live = new Set<Exchange>();
+  #tunnels = 0;
+  #draining: Promise<DrainEnd> | null = null;
+  #started = false;
+
+  constructor(config: Config, version: string, sink: LogSink, edges: Edges = {}) {
+    this.#config = config;
+    this.#sink = sink;
+    const { limits, access, requestId } = config;
+    this.#exchanges = new Semaphore(limits.exchanges);
+    this.#connections = new Semaphore(limits.connections);
+    this.#origins = new Origins(limits.origins, this.#connections);
+    this.#replay = new ReplayBound(limits.replayBytes);
+    this.#guard = new AddressGuard(access.addresses);
+
+    this.#metrics = new Metrics({
+      version,
+      routes: ['default', ...config.routes.map((route) => route.name)],
+      snapshot: () => this.snapshot(),
+      dropped: () => sink.dropped,
+    });
+    const accessLog = new AccessLog(sink, { query: config.log.query, level: config.log.level });
+    const metrics = this.#metrics;
+    const observer: ExchangeObserver = {
+      exchangeFinished(exchange) {
+        accessLog.exchangeFinished(exchange);
+        metrics.exchangeFinished(exchange);
+      },
+    };
+
+    const random = new RandomPool((bytes) => randomFillSync(bytes));
+    const ids = new RequestIds(random);
+    const pseudonym = pseudonymOf(randomFillSync(new Uint8Array(4)));
+    const fallback: Route = Object.freeze({
+      name: 'default',
+      match: { hosts: [], ports: [], methods: [], paths: [] },
+      access: access.default,
+      policy: config.policy,
+    });
+    const context: CarryContext = {
+      resolver: new Resolver(edges.lookup ?? lookupBySystem),
+      guard: this.#guard,
+      secureContext: edges.secureContext ?? createSecureContext(),
+      headerBytes: limits.headerBytes,
+      requestIdHeader: requestId.header.toLowerCase(),
+      pseudonym,
+    };
+    const admission = new Admission({
+      observer,
+      routes: new RouteTable(config.routes, fallback),
+      fallback,
+      requestId,
+      ids,
+      random,
+      pseudonym,
+    });
+    const targets = new TargetReader();
+    const { forwards, tunnels } = this.#stacks(context);
+    const self = this;
+    this.#listener = new Listener({
+      forwarder: new Forwarder({
+        admission,
+        targets,
+        dispatchFor: (route) => forwards(route.policy),
+        openBody: (source, length, retry) =>
+          new RequestBody(source, length, retry.attempts > 1 ? retry.replayBytes : 0, this.#replay),
+        live: this.#live,
+      }),
+      tunnels: new Tunnels({
+        admission,
+        targets,
+        ports: access.tunnelPorts,
+        dispatchFor: (route) => tunnels(route.policy),
+        counter: {
+          tunnelBytes: (direction, bytes) => metrics.tunnelBytes(direction, bytes),
+          tunnelOpened() {
+            self.#tunnels++;
+            metrics.tunnelOpened();
+          },
+          tunnelClosed() {
+            self.#tunnels--;
+            metrics.tunnelClosed();
+          },
+        },
+        live: this.#live,
+      }),
+      observer,
+      fallback,
+      ids,
+      requestIdHeader: requestId.header,
+      headerBytes: limits.headerBytes,
+      headTimeoutMs: config.listen.headTimeoutMs,
+      idleTimeoutMs: config.listen.idleTimeoutMs,
+    });
+
+    const sources = {
+      ready: () => this.#readiness(),
+      metrics: async () => ({ body: await metrics.render(), contentType: metrics.contentType }),
+      origins: () => this.#origins.snapshot(),
+    };
+    this.#admin = new AdminServer({ ...sources, paths: 'all' });
+    this.#telemetry = config.listen.telemetry ? new AdminServer({ ...sources, paths: 'telemetry' }) : null;
+  }
+
+  /** One stack for each policy, made when the policy is first met. */
+  #stacks(context: CarryContext): {
+    forwards: (policy: Policy) => Dispatch<Response>;
+    tunnels: (policy: Policy) => Dispatch<TunnelSocket>;
+  } {
+    const shared = { exchanges: this.#exchanges, origins: this.#origins };
+    const forwards = new Map<Policy, Dispatch<Response>>();
+    const tunnels = new Map<Policy, Dispatch<TunnelSocket>>();
+    const carrying = carry(context);
+    const tunnelling = openTunnel(context);
+    return {
+      forwards: (policy) => remember(forwards, policy, () => stack(policy, shared, false, carrying)),
+      tunnels: (policy) => remember(tunnels, policy, () => stack(policy, shared, true, tunnelling)),
+    };
+  }
+
+  /** Opens every listener, the application's last; rejects with Node's error, and nothing stays open. */
+  async start(): Promise<Addresses> {
+    const { listen } = this.#config;
+    try {
+      const admin = await this.#admin.listen(listen.admin);
+      const telemetry =
+        this.#telemetry && listen.telemetry ? await this.#telemetry.listen(listen.telemetry) : null;
+      const proxy = await this.#listener.listen(listen.proxy);
+      for (const address of [admin, telemetry, proxy]) if (address) this.#guard.protect(address);
+      this.#started = true;
+      return { admin, telemetry, proxy };
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /**
+   * New exchanges are still served while the application is alive: until no caller has been connected for
+   * `shutdown.quiet`, or `shutdown.drainTimeout` is over.
+   */
+  drain(): Promise<DrainEnd> {
+    this.#draining ??= new Promise((resolve) => {
+      const { drainTimeoutMs, quietMs } = this.#config.shutdown;
+      let quiet: NodeJS.Timeout | null = null;
+      const settle = (end: DrainEnd): void => {
+        this.#listener.onConnections = null;
+        clearTimeout(deadline);
+        if (quiet) clearTimeout(quiet);
+        resolve(end);
+      };
+      const deadline = setTimeout(() => settle('timeout'), drainTimeoutMs);
+      const look = (): void => {
+        if (this.#listener.connections > 0) {
+          if (quiet) clearTimeout(quiet);
+          quiet = null;
+        } else quiet ??= setTimeout(() => settle('quiet'), quietMs);
+      };
+      this.#listener.onConnections = look;
+      look();
+    });
+    return this.#draining;
+  }
+
+  /** Ends now: what is still under way is cut, and logged. */
+  async stop(): Promise<void> {
+    this.#started = false;
+    const stopped = this.#listener.stop();
+    const cut = new OutriggerError('draining');
+    for (const exchange of this.#live) exchange.abort(cut);
+    // One turn of the event loop, so that the answers of what was cut get out.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#listener.cut();
+    await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, CUT_MS).unref())]);
+    this.#origins.close();
+    await Promise.all([this.#admin.close(), this.#telemetry?.close()]);
+    this.#sink.flush();
+  }
+
+  /** Upstream state of this moment. */
+  snapshot(): UpstreamSnapshot {
+    return {
+      origins: this.#origins.snapshot(),
+      exchangesInFlight: this.#live.size,
+      connections: this.#connections.held,
+      tunnels: this.#tunnels,
+      replayBytes: this.#replay.used,
+      callerConnections: this.#listener.connections,
+    };
+  }
+
+  #readiness(): { ready: boolean; detail: object } {
+    const draining = this.#draining !== null;
+    return {
+      ready: this.#started && !draining,
+      detail: { started: this.#started, draining, exchangesInFlight: this.#live.size },
+    };
+  }
+}
+
+function remember<K, V>(known: Map<K, V>, key: K, make: () => V): V {
+  let value = known.get(key);
+  if (value === undefined) {
+    value = make();
+    known.set(key, value);
+  }
+  return value;
+}

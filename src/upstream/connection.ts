@@ -1,0 +1,171 @@
+/**
+ * One connection to an origin, from the first look-up of its name to the last event of its socket. It
+ * counts against the limits for the whole of that time, so that closing one never lets the origin see
+ * one too many.
+ *
+ * HTTP/1.1 is spoken on it by an undici Client of its own that is handed the finished socket: undici
+ * parses and frames, and never dials, queues or times. A Client whose socket has gone answers `stale`,
+ * which is how a kept-alive connection that the origin closed is told from a request that failed.
+ */
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { Client, type Dispatcher } from 'undici';
+import { type Dial, Dial as Dialler, type DialContext, type DialObserver, type DialTarget } from './dial.ts';
+import type { TimeoutPolicy } from '../policy/policy.ts';
+
+export type ConnectionState = 'connecting' | 'busy' | 'idle' | 'closing';
+
+/** How long a peer may take to answer our FIN before the socket is destroyed, milliseconds. */
+const LINGER_MS = 1_000;
+
+/** A Keep-Alive hint is used up to this much before its end, milliseconds. */
+const HINT_MARGIN_MS = 1_000;
+
+/** Told when the last trace of a connection is gone. */
+export interface ConnectionOwner {
+  connectionClosed(connection: Connection): void;
+}
+
+/** The error a Client reports for a request it could not begin because its socket had gone. */
+export class StaleConnection extends Error {
+  readonly code = 'OUTRIGGER_STALE';
+}
+
+const STALE = new StaleConnection('the connection had gone before the request was written');
+const ABORTED = Object.assign(new Error('aborted'), { code: 'OUTRIGGER_ABORTED' });
+
+export class Connection {
+  state: ConnectionState = 'connecting';
+  address: string | null = null;
+  bornAt = 0;
+  /** Moment at which an idle connection is closed. */
+  idleUntil = 0;
+  /** Set when the socket fails, so that a body that ends with it is not taken for a whole one. */
+  broken: NodeJS.ErrnoException | null = null;
+  /** Whether a request has been carried before. */
+  used = false;
+
+  readonly #owner: ConnectionOwner;
+  #dial: Dialler | null = null;
+  #tcp: Socket | null = null;
+  #socket: Socket | TLSSocket | null = null;
+  #client: Client | null = null;
+  #linger: NodeJS.Timeout | null = null;
+
+  constructor(owner: ConnectionOwner) {
+    this.#owner = owner;
+  }
+
+  get ready(): boolean {
+    return this.#socket !== null;
+  }
+
+  /** False once the socket can carry nothing more. */
+  get usable(): boolean {
+    const socket = this.#socket;
+    return socket !== null && !socket.destroyed && socket.writable && this.broken === null;
+  }
+
+  dial(target: DialTarget, context: DialContext, timeouts: TimeoutPolicy, observer: DialObserver): void {
+    this.#dial = new Dialler(target, context, timeouts, observer);
+    this.#dial.start();
+  }
+
+  /** Takes over the socket of a dial that has succeeded. */
+  attach(dial: Dial): void {
+    const socket = dial.socket as Socket | TLSSocket;
+    this.#dial = null;
+    this.#tcp = dial.tcp;
+    this.#socket = socket;
+    this.address = dial.address;
+    this.bornAt = performance.now();
+    this.state = 'busy';
+    // Before undici's own listener: a reset that ends a close-delimited body must be known as a reset.
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.broken ??= error;
+    });
+    socket.once('close', () => this.#gone());
+    if (socket.destroyed) process.nextTick(() => this.#gone());
+  }
+
+  /** The raw socket, for a tunnel. */
+  get socket(): Socket {
+    return this.#socket as Socket;
+  }
+
+  /** Sends a request; false is never returned, and a refusal by undici reaches the handler. */
+  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler, maxHeaderSize: number): void {
+    this.#client ??= this.#speakHttp(maxHeaderSize);
+    this.#client.dispatch(options, handler);
+  }
+
+  #speakHttp(maxHeaderSize: number): Client {
+    let socket = this.#socket;
+    // The URL is for undici alone: it is always http:, so that it never compares server names or dials.
+    return new Client('http://origin.invalid', {
+      connect: (_options: unknown, callback: (error: Error | null, socket: Socket | null) => void) => {
+        const once = socket;
+        socket = null;
+        // Later, for the Client does not look again while it is still dispatching.
+        process.nextTick(() => {
+          if (once && !once.destroyed) callback(null, once);
+          else callback(STALE, null);
+        });
+      },
+      allowH2: false,
+      pipelining: 1,
+      maxHeaderSize,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: 2 ** 31 - 1,
+      keepAliveMaxTimeout: 2 ** 31 - 1,
+      keepAliveTimeoutThreshold: 0,
+    } as Client.Options);
+  }
+
+  /** How long it may idle, milliseconds: the origin's own hint, less a margin, wins over the policy. */
+  static idleMs(policyMs: number, hintMs: number | null): number {
+    if (hintMs === null) return policyMs;
+    // Half of a short hint, a fixed margin off a long one: the origin must not close while we write.
+    return Math.max(hintMs - HINT_MARGIN_MS, hintMs / 2);
+  }
+
+  /** Ends it in good order and waits for the origin's FIN, so that the origin has counted it off too. */
+  close(): void {
+    if (this.state === 'closing') return;
+    this.state = 'closing';
+    const socket = this.#socket;
+    if (!socket || socket.destroyed) return;
+    socket.end();
+    this.#linger = setTimeout(() => socket.destroy(), LINGER_MS);
+    this.#linger.unref();
+  }
+
+  /**
+   * Ends it at once. The origin gets a reset and not a FIN: whatever it was doing for us is not wanted
+   * any more, and it learns so before it can see a new connection.
+   */
+  kill(): void {
+    if (this.#dial) {
+      this.#dial.cancel();
+      this.#dial = null;
+    }
+    const wasGone = this.#socket === null;
+    this.state = 'closing';
+    if (wasGone) {
+      this.#gone();
+      return;
+    }
+    const tcp = this.#tcp as Socket;
+    this.broken ??= ABORTED;
+    if (!tcp.destroyed) tcp.resetAndDestroy();
+    this.#socket?.destroy();
+  }
+
+  #gone(): void {
+    if (this.#linger) clearTimeout(this.#linger);
+    this.#linger = null;
+    this.state = 'closing';
+    this.#owner.connectionClosed(this);
+  }
+}

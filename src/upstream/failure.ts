@@ -1,0 +1,34 @@
+/**
+ * What a library's error means: one row of the error table for each code that undici, its parser or a
+ * socket may report while a request is carried. Knows the codes, not the libraries.
+ */
+import { type ErrorName, OutriggerError } from '../errors.ts';
+
+const BY_CODE: Readonly<Record<string, ErrorName>> = {
+  ECONNRESET: 'connection_terminated',
+  EPIPE: 'connection_terminated',
+  ETIMEDOUT: 'connection_terminated',
+  UND_ERR_SOCKET: 'connection_terminated',
+  UND_ERR_HEADERS_OVERFLOW: 'response_head_too_large',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'response_incomplete',
+  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'request_body_incomplete',
+  // undici refuses to send it; the caller's request is at fault, and nothing has gone out.
+  UND_ERR_INVALID_ARG: 'request_malformed',
+  UND_ERR_NOT_SUPPORTED: 'request_malformed',
+  HPE_INVALID_EOF_STATE: 'connection_terminated',
+  HPE_CLOSED_CONNECTION: 'response_malformed',
+};
+
+/** What undici says of a 100 or 101 that nobody asked for. */
+const BAD_RESPONSE = /^bad (response|upgrade)/;
+
+/** `headOut`: the response head had come, so what is missing is the rest of the body. */
+export function failureOf(error: NodeJS.ErrnoException, origin: string, headOut: boolean): OutriggerError {
+  const code = error.code ?? '';
+  let name: ErrorName | undefined = BY_CODE[code];
+  if (name === undefined) name = code.startsWith('HPE_') ? 'response_malformed' : undefined;
+  if (code === 'UND_ERR_SOCKET' && BAD_RESPONSE.test(error.message)) name = 'response_malformed';
+  if (headOut && name === 'connection_terminated') name = 'response_incomplete';
+  if (name === undefined) return new OutriggerError('internal', '', null, error);
+  return new OutriggerError(name, `${origin}: ${name === 'response_malformed' ? error.message : code || error.message}`);
+}

@@ -1,0 +1,61 @@
+/**
+ * All state of one origin: its connections, its circuits, its retry budget. Policies come as arguments;
+ * only a circuit is made from one, so exchanges with another breaker policy have a circuit of their own.
+ */
+import type { BreakerPolicy } from '../policy/policy.ts';
+import { Circuit } from './circuit.ts';
+import { Pool, type Reclaim } from './pool.ts';
+import { RetryBudget } from './retry-budget.ts';
+import type { Semaphore } from './semaphore.ts';
+
+export class Origin {
+  /** `scheme://host:port` */
+  readonly key: string;
+  readonly pool: Pool;
+  readonly budget = new RetryBudget();
+  lastUsedAt = 0;
+  /** Exchanges that use it now. */
+  inFlight = 0;
+  readonly #circuits = new Map<BreakerPolicy, Circuit>();
+
+  constructor(key: string, connectionPermits: Semaphore, reclaim: Reclaim) {
+    this.key = key;
+    this.pool = new Pool(connectionPermits, reclaim);
+  }
+
+  get circuits(): IterableIterator<Circuit> {
+    return this.#circuits.values();
+  }
+
+  circuit(policy: BreakerPolicy): Circuit {
+    let circuit = this.#circuits.get(policy);
+    if (!circuit) {
+      circuit = new Circuit(policy);
+      this.#circuits.set(policy, circuit);
+    }
+    return circuit;
+  }
+
+  enter(nowMs: number): void {
+    this.inFlight++;
+    this.lastUsedAt = nowMs;
+    this.budget.exchangeBegan(nowMs);
+  }
+
+  /** An exchange that used it has finished. */
+  release(): void {
+    this.inFlight--;
+  }
+
+  /** Whether it would be missed: somebody uses it, or its circuit remembers a failure. */
+  get remembered(): boolean {
+    for (const circuit of this.#circuits.values()) if (circuit.state !== 'closed') return true;
+    return false;
+  }
+
+  close(): void {
+    this.pool.close();
+    for (const circuit of this.#circuits.values()) circuit.shutdown();
+    this.#circuits.clear();
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * The origins the sidecar remembers, by key. Bounded by `limits.origins`: the one unused for longest makes
+ * place, first among those whose circuit is closed; one that is in use never does.
+ */
+import { OutriggerError } from '../errors.ts';
+import type { OriginSnapshot } from '../telemetry/snapshot.ts';
+import type { CircuitState } from './circuit.ts';
+import { Origin } from './origin.ts';
+import type { Semaphore } from './semaphore.ts';
+
+const SEVERITY: readonly CircuitState[] = ['closed', 'half-open', 'open'];
+
+export class Origins {
+  readonly #limit: number;
+  readonly #permits: Semaphore;
+  readonly #byKey = new Map<string, Origin>();
+
+  /** `permits` is the limit on upstream connections of the whole process. */
+  constructor(limit: number, permits: Semaphore) {
+    this.#limit = limit;
+    this.#permits = permits;
+  }
+
+  /** The origin, in use from now until its `release()`. Throws `origin_limit`. */
+  enter(key: string): Origin {
+    const now = performance.now();
+    let origin = this.#byKey.get(key);
+    if (!origin) {
+      if (this.#byKey.size >= this.#limit) this.#evict();
+      origin = new Origin(key, this.#permits, this.#reclaim);
+      this.#byKey.set(key, origin);
+    }
+    origin.enter(now);
+    return origin;
+  }
+
+  get(key: string): Origin | undefined {
+    return this.#byKey.get(key);
+  }
+
+  snapshot(): OriginSnapshot[] {
+    const now = performance.now();
+    return Array.from(this.#byKey.values(), (origin) => {
+      let worst = -1;
+      let openings = 0;
+      for (const circuit of origin.circuits) {
+        worst = Math.max(worst, SEVERITY.indexOf(circuit.state));
+        openings += circuit.openings;
+      }
+      return {
+        origin: origin.key,
+        connections: origin.pool.counts(),
+        limit: origin.pool.limit,
+        queue: origin.pool.queued,
+        circuit: SEVERITY[worst] ?? null,
+        circuitOpenings: openings,
+        lastUsedMs: now - origin.lastUsedAt,
+      };
+    });
+  }
+
+  /** Closes what is idle and forgets all of them. */
+  close(): void {
+    for (const origin of this.#byKey.values()) origin.close();
+  }
+
+  #evict(): void {
+    let victim: Origin | null = null;
+    for (const origin of this.#byKey.values()) {
+      if (origin.inFlight > 0) continue;
+      if (
+        victim === null ||
+        (victim.remembered && !origin.remembered) ||
+        (victim.remembered === origin.remembered && origin.lastUsedAt < victim.lastUsedAt)
+      ) {
+        victim = origin;
+      }
+    }
+    if (!victim) throw new OutriggerError('origin_limit', `${this.#limit} origins are in use`, 1);
+    this.#byKey.delete(victim.key);
+    victim.close();
+  }
+
+  /** Somebody needs a connection and the process has none left: the one idle longest makes place. */
+  #reclaim = (): void => {
+    let oldest: Origin | null = null;
+    let oldestAt = Number.POSITIVE_INFINITY;
+    for (const origin of this.#byKey.values()) {
+      const at = origin.pool.oldestIdleAt;
+      if (at < oldestAt) {
+        oldest = origin;
+        oldestAt = at;
+      }
+    }
+    oldest?.pool.closeOldestIdle();
+  };
+}

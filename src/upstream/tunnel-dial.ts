@@ -1,0 +1,99 @@
+/**
+ * The innermost dispatch of a tunnel: the same lease and the same dial as for a request, with a socket in
+ * the place of a response. What then flows is nobody's business here.
+ */
+import type { Socket } from 'node:net';
+import type { OutriggerError } from '../errors.ts';
+import type { Dispatch, Exchange, Pending, Phase } from '../exchange.ts';
+import type { Connection } from './connection.ts';
+import type { Dial, DialContext, DialObserver } from './dial.ts';
+import type { Lease } from './lease.ts';
+
+/** An open tunnel's far end. Its connection counts against the pool until the socket is closed. */
+export interface TunnelSocket {
+  readonly socket: Socket;
+  readonly status: 200;
+  readonly retryAfter: null;
+  discard(): void;
+  /** Closes it at once, with a reset. */
+  kill(): void;
+}
+
+export function openTunnel(context: DialContext): Dispatch<TunnelSocket> {
+  return (exchange) =>
+    new Promise((resolve, reject) => {
+      new TunnelDial(exchange, resolve, reject).begin(context);
+    });
+}
+
+class TunnelDial implements DialObserver, Pending {
+  readonly #exchange: Exchange;
+  readonly #lease: Lease;
+  readonly #resolve: (tunnel: TunnelSocket) => void;
+  readonly #reject: (error: OutriggerError) => void;
+  #over = false;
+
+  constructor(
+    exchange: Exchange,
+    resolve: (tunnel: TunnelSocket) => void,
+    reject: (error: OutriggerError) => void,
+  ) {
+    this.#exchange = exchange;
+    this.#lease = exchange.lease as Lease;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  begin(context: DialContext): void {
+    this.#exchange.pending = this;
+    const { host, port } = this.#exchange.target as NonNullable<Exchange['target']>;
+    const connection = this.#lease.connection as Connection;
+    connection.dial({ host, port, tls: false, halfOpen: true }, context, this.#exchange.route.policy.timeouts, this);
+  }
+
+  phase(phase: Phase): void {
+    this.#exchange.phase = phase;
+  }
+
+  dialled(dial: Dial): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#timed(dial);
+    const { attempt } = this.#exchange;
+    const lease = this.#lease;
+    const connection = lease.connection as Connection;
+    connection.attach(dial);
+    attempt.delivery = 'maybe sent';
+    // As far as can be seen from outside, the origin has done its part.
+    attempt.end('success', null);
+    this.#resolve({
+      socket: connection.socket,
+      status: 200,
+      retryAfter: null,
+      discard: () => lease.kill(),
+      kill: () => lease.kill(),
+    });
+  }
+
+  failed(error: OutriggerError, dial: Dial): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#timed(dial);
+    this.#lease.kill();
+    this.#reject(error);
+  }
+
+  cancel(error: OutriggerError): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#lease.kill();
+    this.#reject(error);
+  }
+
+  #timed(dial: Dial): void {
+    const { attempt } = this.#exchange;
+    attempt.address = dial.address;
+    attempt.dnsMs = dial.dnsMs;
+    attempt.connectMs = dial.connectMs;
+  }
+}
