@@ -150,7 +150,8 @@ export class Circuit {
   /** What permits are bound to, made once. */
   readonly #listener: PermitListener = {
     answered: (generation) => {
-      if (generation === this.#generation) this.#ended(generation, true, 'success');
+      if (generation !== this.#generation) return generation;
+      this.#ended(generation, true, 'success');
       return this.#generation;
     },
     ended: (generation, probe, verdict) => this.#ended(generation, probe, verdict),
@@ -211,7 +212,7 @@ interface RotatableStatus extends CircuitBreaker.Status {
 }
 
 interface PermitListener {
-  /** Of a probe only; returns the generation that its end belongs to. */
+  /** Of a probe only; returns the generation that its end belongs to, which for a late one is its own. */
   answered(generation: number): number;
   ended(generation: number, probe: boolean, verdict: Verdict): void;
 }
