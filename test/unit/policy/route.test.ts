@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { Policy, Route, RouteMatch } from '../../../src/policy/policy.ts';
+import { RouteTable } from '../../../src/policy/route.ts';
+
+const policy = {} as Policy;
+const route = (name: string, match: Partial<RouteMatch>): Route => ({
+  name,
+  match: { hosts: [], ports: [], methods: [], paths: [], ...match },
+  access: 'allow',
+  policy,
+});
+const fallback = route('default', {});
+const nameOf = (routes: Route[], method: string, host: string, port: number, path: string): string =>
+  new RouteTable(routes, fallback).match(method, host, port, path).name;
+
+test('the first route that matches wins, however it names the host', () => {
+  const routes = [
+    route('port', { ports: [8443] }),
+    route('below', { hosts: ['*.pay.example'] }),
+    route('exact', { hosts: ['api.pay.example'] }),
+    route('any', {}),
+    route('never', { hosts: ['x.example'] }),
+  ];
+  assert.equal(nameOf(routes, 'GET', 'api.pay.example', 443, '/'), 'below');
+  assert.equal(nameOf(routes, 'GET', 'api.pay.example', 8443, '/'), 'port');
+  assert.equal(nameOf(routes, 'GET', 'x.example', 443, '/'), 'any');
+  assert.equal(nameOf(routes.slice(2), 'GET', 'api.pay.example', 443, '/'), 'exact');
+});
+
+test('an exchange that matches no route has the default', () => {
+  assert.equal(nameOf([], 'GET', 'a.example', 80, '/'), 'default');
+  assert.equal(nameOf([route('r', { hosts: ['b.example'] })], 'GET', 'a.example', 80, '/'), 'default');
+});
+
+test('*.x matches every name below x, at any depth, and not x itself', () => {
+  const routes = [route('r', { hosts: ['*.x.example'] })];
+  for (const host of ['a.x.example', 'a.b.x.example'])
+    assert.equal(nameOf(routes, 'GET', host, 80, '/'), 'r', host);
+  for (const host of ['x.example', '.x.example', 'ax.example', 'x.example.org', 'example', '']) {
+    assert.equal(nameOf(routes, 'GET', host, 80, '/'), 'default', host);
+  }
+});
+
+test('a path matches exactly, or by its beginning where the pattern ends in *', () => {
+  const routes = [route('exact', { paths: ['/v1'] }), route('below', { paths: ['/v1/*', '/open*'] })];
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/v1'), 'exact');
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/v1/'), 'below');
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/v1/x'), 'below');
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/opened'), 'below');
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/v10'), 'default');
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/'), 'default');
+});
+
+test('the query does not count', () => {
+  const routes = [
+    route('exact', { paths: ['/v1'] }),
+    route('below', { paths: ['/a/*'] }),
+    route('q', { paths: ['/b?c'] }),
+  ];
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/v1?x=/a/'), 'exact');
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/v1?'), 'exact');
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/?/a/x'), 'default');
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/b?c'), 'default');
+});
+
+test('a path is compared byte for byte: nothing is decoded and no dot segment resolved', () => {
+  const routes = [route('r', { paths: ['/v1/*'] })];
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/%76%31/x'), 'default');
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/x/../v1/x'), 'default');
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/V1/x'), 'default');
+});
+
+test('a route with paths never matches CONNECT', () => {
+  const routes = [
+    route('paths', { paths: ['*'] }),
+    route('host', { hosts: ['a.example'], methods: ['CONNECT'] }),
+  ];
+  assert.equal(nameOf(routes, 'CONNECT', 'a.example', 443, ''), 'host');
+  assert.equal(nameOf(routes, 'GET', 'a.example', 443, '/'), 'paths');
+});
+
+test('methods are case-sensitive', () => {
+  const routes = [route('r', { methods: ['GET'] })];
+  assert.equal(nameOf(routes, 'get', 'a', 80, '/'), 'default');
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/'), 'r');
+});
+
+test('the table finds the route that a plain search from the first to the last finds', () => {
+  const label = fc.constantFrom('a', 'b', 'c');
+  const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'));
+  const match = fc.record({
+    hosts: fc.array(
+      fc.oneof(
+        name,
+        name.map((n) => `*.${n}`),
+      ),
+      { maxLength: 2 },
+    ),
+    ports: fc.subarray([80, 443], { maxLength: 1 }),
+    methods: fc.subarray(['GET', 'POST'], { maxLength: 1 }),
+    paths: fc.subarray(['/x', '/x*', '/x/*'], { maxLength: 2 }),
+  });
+  const exchange = fc.record({
+    method: fc.constantFrom('GET', 'POST'),
+    host: name,
+    port: fc.constantFrom(80, 443),
+    path: fc.constantFrom('/', '/x', '/x/', '/xy', '/x?y', '/?/x'),
+  });
+  fc.assert(
+    fc.property(fc.array(match, { maxLength: 12 }), exchange, (matches, { method, host, port, path }) => {
+      const routes = matches.map((m, i) => route(String(i), m));
+      const bare = path.split('?')[0] ?? '';
+      const plain = routes.find(
+        ({ match: m }) =>
+          (m.hosts.length === 0 ||
+            m.hosts.some((h) => (h.startsWith('*.') ? host.endsWith(h.slice(1)) : h === host))) &&
+          (m.ports.length === 0 || m.ports.includes(port)) &&
+          (m.methods.length === 0 || m.methods.includes(method)) &&
+          (m.paths.length === 0 ||
+            m.paths.some((p) => (p.endsWith('*') ? bare.startsWith(p.slice(0, -1)) : p === bare))),
+      );
+      assert.equal(nameOf(routes, method, host, port, path), plain?.name ?? 'default');
+    }),
+    { numRuns: 2000 },
+  );
+});
