@@ -10,7 +10,7 @@ import type { Place, Problem } from './problem.ts';
 import { type Schema, type Shape, shapeOf } from './shape.ts';
 import { formatPath, type MappingNode, mapping, type Path, scalar, type TreeNode } from './tree.ts';
 
-export const PREFIX = 'OUTRIGGER__';
+const PREFIX = 'OUTRIGGER__';
 
 /** One variable as a tree with a single branch, or what is wrong with it. */
 export interface Override {

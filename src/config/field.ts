@@ -114,3 +114,13 @@ export function list<const S extends v.GenericSchema>(description: string, item:
     v.check((items) => items.length <= 1000, `must be ${expected}`),
   );
 }
+
+/** A mapping whose keys are all known. */
+export const section = <const E extends v.ObjectEntries>(description: string, entries: E) =>
+  v.pipe(v.strictObject(entries), v.description(description));
+
+/** A text that stays as it is. */
+export const keep =
+  (test: (text: string) => boolean) =>
+  (written: string): string | null =>
+    test(written) ? written : null;

@@ -1,31 +1,16 @@
 /**
- * The configuration file, whole: every key with its description, default, bounds and message. The only
- * place where a key is declared; the annotated defaults, the checks and the reference follow from it.
+ * The configuration file, whole: every key with its description, default, bounds and message. Here, and for
+ * the policy in `policy-schema.ts`, a key is declared and nowhere else; the checks and the reference follow.
  *
  * It does not know where a value was written, and its output still has the keys of the file: turning it
  * into the parts' own values is `effective.ts`.
  */
 import * as v from 'valibot';
 import { collide, isCidr, isLoopback, parseHostPattern, parseListenAddress } from './address.ts';
-import { choice, decimal, duration, flag, integer, list, ratio, size, text } from './field.ts';
-import { isFieldValue, isFraming, isToken } from './header-field.ts';
-
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
-const KIB = 1024;
-const MIB = 1024 * KIB;
-const GIB = 1024 * MIB;
-
-/** A mapping whose keys are all known. */
-const section = <const E extends v.ObjectEntries>(description: string, entries: E) =>
-  v.pipe(v.strictObject(entries), v.description(description));
-
-const keep =
-  (test: (text: string) => boolean) =>
-  (written: string): string | null =>
-    test(written) ? written : null;
+import { choice, duration, flag, integer, keep, list, section, size, text } from './field.ts';
+import { isFraming, isToken } from './header-field.ts';
+import { policy } from './policy-schema.ts';
+import { DAY, GIB, HOUR, KIB, MIB } from './units.ts';
 
 const listenAddress = (description: string) =>
   text(description, 'an address such as 127.0.0.1:3128, [::1]:3128 or localhost:3128', parseListenAddress);
@@ -85,160 +70,6 @@ const limits = section('Bounds of the whole sidecar.', {
   origins: v.optional(integer('Origins remembered; the idle are evicted first.', 1, 65_536), 512),
   headerBytes: v.optional(size('The largest head of a request or response.', KIB, MIB), '32KiB'),
   replayBytes: v.optional(size('All request bodies held for a retry, together.', 0, 16 * GIB), '16MiB'),
-});
-
-const pool = section('Limits on the connections to one origin.', {
-  connections: v.optional(integer('Connections to one origin, tunnels included.', 1, 65_535), 64),
-  queue: v.optional(
-    integer('Exchanges waiting for a connection, per origin; one more is shed at once.', 0, 1_000_000),
-    256,
-  ),
-  queueTimeout: v.optional(duration('The longest wait for a connection.', 1, DAY), '2s'),
-  idleTimeout: v.optional(
-    duration(
-      "A connection unused for this long is closed; the origin's own Keep-Alive hint, less a margin, wins.",
-      1,
-      DAY,
-    ),
-    '4s',
-  ),
-  maxAge: v.optional(
-    duration('A connection this old is replaced, so that DNS changes are seen.', 1, DAY),
-    '5m',
-  ),
-});
-
-const timeouts = section('One timer for each part of an exchange.', {
-  dns: v.optional(duration('Resolving the name of the origin.', 1, DAY), '3s'),
-  connect: v.optional(duration('The TCP connection.', 1, DAY), '3s'),
-  tls: v.optional(duration('The TLS handshake.', 1, DAY), '5s'),
-  head: v.optional(duration('Per attempt: from the request sent to the response head.', 1, DAY), '30s'),
-  idle: v.optional(
-    duration('Between two pieces of a body, in either direction; also of a tunnel.', 1, DAY),
-    '60s',
-  ),
-  total: v.optional(
-    v.nullable(
-      duration('The whole exchange, waits and retries included; null: no end, so that streams live.', 1, DAY),
-    ),
-    null,
-  ),
-});
-
-const backoff = v.pipe(
-  v.strictObject({
-    initial: v.optional(duration('The wait before the first retry, at most.', 1, HOUR), '100ms'),
-    max: v.optional(duration('The wait before any retry, at most.', 1, HOUR), '5s'),
-  }),
-  v.description('Waits between attempts: doubled each time, with full jitter.'),
-  v.forward(
-    v.partialCheck(
-      [['initial'], ['max']],
-      (it) => it.initial <= it.max,
-      'must not be longer than backoff.max',
-    ),
-    ['initial'],
-  ),
-);
-
-const retry = section('When a request is sent again.', {
-  attempts: v.optional(integer('Attempts in all; 1 switches retries off.', 1, 10), 3),
-  statuses: v.optional(
-    list(
-      'Responses that are tried again when the request is safe to repeat.',
-      integer('A status of a response.', 400, 599),
-    ),
-    [429, 502, 503, 504],
-  ),
-  backoff: v.optional(backoff, {}),
-  retryAfterMax: v.optional(
-    duration('A longer Retry-After is not waited for: the response goes back with it.', 0, HOUR),
-    '20s',
-  ),
-  budget: v.optional(
-    section('Retries as a share of the traffic, per origin, so that they never become a storm.', {
-      ratio: v.optional(ratio('Retries as a share of the exchanges of the last 10 s.', 0, 10, true), '20%'),
-      floor: v.optional(decimal('Retries per second that are always allowed.', 0, 1_000_000), 3),
-    }),
-    {},
-  ),
-  replayBytes: v.optional(
-    size('The largest request body kept for another attempt; a larger one is sent once.', 0, GIB),
-    '256KiB',
-  ),
-});
-
-const breaker = v.pipe(
-  v.strictObject({
-    failureRatio: v.optional(ratio('The circuit opens at this share of failures.', 0, 1, false), '50%'),
-    minimumCalls: v.optional(
-      integer('Attempts within the window below which the circuit stays closed.', 1, 1_000_000),
-      20,
-    ),
-    window: v.optional(duration('Attempts older than this are forgotten.', 100, HOUR), '10s'),
-    openFor: v.optional(
-      duration('How long an open circuit answers by itself; doubles with each failed probe.', 1, DAY),
-      '5s',
-    ),
-    openForMax: v.optional(duration('The longest time between two probes.', 1, DAY), '60s'),
-  }),
-  v.description('The circuit of each origin; null switches it off.'),
-  v.forward(
-    v.partialCheck(
-      [['openFor'], ['openForMax']],
-      (it) => it.openFor <= it.openForMax,
-      'must not be longer than breaker.openForMax',
-    ),
-    ['openFor'],
-  ),
-);
-
-const FRAMING = "The fields that frame a message or belong to one connection are the sidecar's own";
-
-const fieldName = (description: string, action: string) =>
-  text(
-    description,
-    `a header field that may be ${action}: a token such as X-Tenant, not one that frames a message or belongs to one connection`,
-    keep((name) => isToken(name) && !isFraming(name)),
-  );
-
-const edits = (description: string) =>
-  section(description, {
-    set: v.optional(
-      v.pipe(
-        v.record(
-          fieldName('A header field.', 'set'),
-          text(
-            'Its value.',
-            'a text on one line, in Latin-1; quote what looks like a number',
-            keep(isFieldValue),
-            {
-              secret: true,
-            },
-          ),
-        ),
-        v.description(`Fields to set, replacing what is there. ${FRAMING}.`),
-      ),
-      {},
-    ),
-    remove: v.optional(
-      list('Fields to remove, before others are set.', fieldName('A header field.', 'removed')),
-      [],
-    ),
-  });
-
-const policy = section('What every exchange gets that no route says otherwise about.', {
-  pool: v.optional(pool, {}),
-  timeouts: v.optional(timeouts, {}),
-  retry: v.optional(retry, {}),
-  breaker: v.optional(v.nullable(breaker), {}),
-  headers: v.optional(
-    section('Edits of heads on their way through.', {
-      request: v.optional(edits('Of the request, before it is sent to the origin.'), {}),
-      response: v.optional(edits('Of the response, before it goes back to the caller.'), {}),
-    }),
-    {},
-  ),
 });
 
 /** RFC 9110, section 9.1: methods are case-sensitive, so a lower-case `post` would never match. */

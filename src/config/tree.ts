@@ -19,7 +19,7 @@ export interface ScalarNode {
   readonly origin: Origin;
 }
 
-export interface ListNode {
+interface ListNode {
   readonly kind: 'list';
   readonly place: Place;
   readonly items: readonly TreeNode[];

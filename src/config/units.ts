@@ -6,21 +6,28 @@
  * It knows no YAML and no key.
  */
 
-/** The longest duration there is: 24 hours, in milliseconds. Well within what a timer can hold. */
-export const MAX_DURATION_MS = 86_400_000;
+/** In milliseconds. */
+export const HOUR = 3_600_000;
+/** The longest duration there is, in milliseconds; well within what a timer can hold. */
+export const DAY = 24 * HOUR;
+
+/** In bytes. */
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+export const GIB = 1024 * MIB;
 
 const DURATION_UNITS = new Map([
   ['ms', 1],
   ['s', 1_000],
   ['m', 60_000],
-  ['h', 3_600_000],
+  ['h', HOUR],
 ]);
 
 const SIZE_UNITS = new Map([
   ['B', 1],
-  ['KiB', 1024],
-  ['MiB', 1024 ** 2],
-  ['GiB', 1024 ** 3],
+  ['KiB', KIB],
+  ['MiB', MIB],
+  ['GiB', GIB],
 ]);
 
 /** At most 16 digits before and 9 after the point: more than any bound needs. */
@@ -49,7 +56,7 @@ function formatQuantity(value: number, units: ReadonlyMap<string, number>, small
 /** Milliseconds, 0 to 24 h; null where the text is not such a duration. */
 export function parseDuration(text: string): number | null {
   const ms = parseQuantity(text, DURATION_UNITS);
-  return ms !== null && ms <= MAX_DURATION_MS ? ms : null;
+  return ms !== null && ms <= DAY ? ms : null;
 }
 
 /** @param ms whole milliseconds, 0 to 24 h */

@@ -95,7 +95,7 @@ function scalarOf(node: ScalarNode, shape: Shape, path: Path, problems: Problem[
 }
 
 /** A text from outside the file has no type of its own: the key decides. */
-export function typed(text: string, shape: Shape): unknown {
+function typed(text: string, shape: Shape): unknown {
   if (shape.nullable && text === 'null') return null;
   if (shape.kind !== 'leaf' || shape.type === 'text') return text;
   if (shape.type === 'flag') return text === 'true' ? true : text === 'false' ? false : text;

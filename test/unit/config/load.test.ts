@@ -225,7 +225,8 @@ test('what YAML has beyond values is refused where it stands', () => {
   assertProblem('? [a]\n: 1\n', '0.yaml:1:3', /key/);
   assertProblem('log: *nothing\n', '0.yaml:1:6', /no anchor &nothing/);
   assert.ok(problemsOf(['routes: &a\n  - *a\n']).includes('0.yaml:2:5: nested deeper than 64 levels'));
-  assertProblem(`log: ${'['.repeat(70)}${']'.repeat(70)}\n`, '0.yaml:1:70', /nested deeper than 64 levels/);
+  const deep = `log: ${'['.repeat(70)}${']'.repeat(70)}\n`;
+  assert.ok(problemsOf([deep]).includes('0.yaml:1:70: nested deeper than 64 levels'));
 });
 
 test('aliases are followed, and cannot blow a document up', () => {
