@@ -1,45 +1,36 @@
 /**
- * Lines on their way to a stream: put together into few writes, and bounded, so that a reader who has
+ * Lines on their way to a descriptor: put together into few writes, and bounded, so that a reader who has
  * stopped reading costs lines and not memory, and never makes traffic wait.
  *
- * Rules: order is kept; a line is written within FLUSH_MS or counted as dropped; there is no timer while
- * nothing is buffered. It does not know what the lines say, nor which library the stream is from.
+ * Rules: order is kept; a line is written within FLUSH_MS, or as soon as the reader takes it, or counted as
+ * dropped; there is no timer while nothing is buffered. It does not know what the lines say.
  */
+import { Descriptor } from './descriptor.ts';
 
 /** A person who watches sees lines at once. */
 const FLUSH_MS = 100;
-
-/** What is needed of the stream: it buffers while a write is under way, up to a limit of its own. */
-export interface LineStream {
-  write(text: string): unknown;
-  flushSync(): void;
-  end(): void;
-  on(event: 'drop', listener: (text: string) => void): unknown;
-  on(event: 'error', listener: (error: Error) => void): unknown;
-}
+/** Characters that may wait for a slow reader, beside those that are being written. */
+const MAX_WAITING = 2 * 1024 * 1024;
+/** The last lines of a process that ends wait this long for a reader. */
+const LAST_MS = 500;
 
 export class LineQueue {
-  readonly #stream: LineStream;
+  readonly #descriptor: Descriptor;
   readonly #batchLength: number;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | null = null;
   #armed = false;
   #text = '';
+  #lines = 0;
+  /** Lines of the write under way; 0: there is none. */
+  #writing = 0;
   #dropped = 0;
   #gone = false;
 
-  /** `batchLength` 0: every line is written at once. */
-  constructor(stream: LineStream, batchLength: number) {
-    this.#stream = stream;
+  /** `batchLength` in characters; 0: every line is written at once. */
+  constructor(fd: number, batchLength: number) {
+    this.#descriptor = new Descriptor(fd);
     this.#batchLength = batchLength;
-    this.#timer = setTimeout(() => this.#write(), FLUSH_MS).unref();
-    clearTimeout(this.#timer);
-    stream.on('drop', (text) => {
-      this.#dropped += countLines(text);
-    });
-    // EPIPE: nobody will ever read again. Anything else may pass; the stream tries again by itself.
-    stream.on('error', (error) => {
-      if ((error as NodeJS.ErrnoException).code === 'EPIPE') this.#gone = true;
-    });
+    process.on('exit', this.flush);
   }
 
   get dropped(): number {
@@ -47,48 +38,67 @@ export class LineQueue {
   }
 
   push(line: string): void {
-    if (this.#gone) {
+    if (this.#gone || this.#text.length + line.length >= MAX_WAITING) {
       this.#dropped++;
       return;
     }
     this.#text += `${line}\n`;
-    if (this.#text.length >= this.#batchLength) this.#write();
-    else if (!this.#armed) {
-      this.#armed = true;
-      this.#timer.refresh();
-    }
+    this.#lines++;
+    if (this.#writing === 0) this.#next();
   }
 
-  #write(): void {
-    this.#armed = false;
+  /** Writes what is buffered before it returns. */
+  flush = (): void => {
+    if (this.#gone || this.#lines + this.#writing === 0) return;
     const text = this.#text;
-    if (text === '') return;
+    const lines = this.#lines;
     this.#text = '';
-    if (this.#gone) this.#dropped += countLines(text);
-    else this.#stream.write(text);
-  }
-
-  flush(): void {
-    this.#write();
-    if (this.#gone) return;
-    try {
-      this.#stream.flushSync();
-    } catch {
-      // The last lines of a process that ends; there is nobody left to tell.
-    }
-  }
+    this.#lines = 0;
+    if (!this.#descriptor.writeNow(Buffer.from(text), LAST_MS)) this.#dropped += lines;
+  };
 
   close(): void {
-    this.#write();
-    clearTimeout(this.#timer);
-    if (this.#gone) return;
+    process.off('exit', this.flush);
+    this.flush();
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (!this.#gone) this.#descriptor.close();
     this.#gone = true;
-    this.#stream.end();
   }
-}
 
-function countLines(text: string): number {
-  let lines = 0;
-  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines++;
-  return lines;
+  #next(): void {
+    if (this.#text.length >= this.#batchLength) this.#write();
+    else if (!this.#armed) this.#arm();
+  }
+
+  /** One timer for the life of the queue; it runs only while something waits. */
+  #arm(): void {
+    this.#armed = true;
+    if (this.#timer === null) this.#timer = setTimeout(this.#expired, FLUSH_MS).unref();
+    else this.#timer.refresh();
+  }
+
+  #expired = (): void => {
+    this.#armed = false;
+    if (this.#writing === 0) this.#write();
+  };
+
+  #write(): void {
+    if (this.#lines === 0) return;
+    const bytes = Buffer.from(this.#text);
+    this.#writing = this.#lines;
+    this.#text = '';
+    this.#lines = 0;
+    this.#descriptor.write(bytes, this.#written);
+  }
+
+  #written = (error: NodeJS.ErrnoException | null): void => {
+    if (error !== null) {
+      this.#dropped += this.#writing;
+      // Nobody will ever read again. Anything else (a full disk) may pass.
+      this.#gone = error.code === 'EPIPE';
+      if (this.#gone) this.#dropped += this.#lines;
+    }
+    this.#writing = 0;
+    if (this.#lines > 0 && !this.#gone) this.#next();
+  };
 }

@@ -15,10 +15,8 @@ const LEVELS = Object.freeze(['trace', 'debug', 'info', 'warn', 'error', 'fatal'
 
 export type Level = (typeof LEVELS)[number];
 
-/** Bytes gathered for one write; fewer writes cost less than they delay. */
-const BATCH_LENGTH = 4096;
-/** Bytes that may wait for a slow reader; more is dropped. */
-const MAX_WAITING_BYTES = 4 * 1024 * 1024;
+/** Characters gathered for one write: about thirty lines. */
+const BATCH_LENGTH = 16_384;
 
 /** Whether a line of level `line` is written when the log is set to `set`. */
 export function enabled(set: Level, line: Level): boolean {
@@ -57,8 +55,9 @@ export function createLog(options: LogOptions): LogSink {
   const terminal = options.destination === undefined && isatty(fd);
   const pretty = options.format === 'pretty';
   const colour = terminal && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
-  const out =
-    options.destination === undefined ? queueTo(fd, terminal || pretty) : direct(options.destination);
+  // Somebody watches: every line at once.
+  const batchLength = terminal || pretty ? 0 : BATCH_LENGTH;
+  const out = options.destination ? direct(options.destination) : new LineQueue(fd, batchLength);
   const writeLine = pretty
     ? (line: string) => out.push(prettyLine(line, colour))
     : (line: string) => out.push(line);
@@ -84,11 +83,7 @@ export function createLog(options: LogOptions): LogSink {
 
 type Out = Pick<LineQueue, 'push' | 'dropped' | 'flush' | 'close'>;
 
-function queueTo(fd: number, atOnce: boolean): Out {
-  const stream = pino.destination({ dest: fd, sync: false, minLength: 0, maxLength: MAX_WAITING_BYTES });
-  return new LineQueue(stream, atOnce ? 0 : BATCH_LENGTH);
-}
-
+/** A test's own array of lines. */
 function direct(destination: { write(text: string): void }): Out {
   return { push: (line) => destination.write(`${line}\n`), dropped: 0, flush() {}, close() {} };
 }

@@ -9,28 +9,30 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Exchange, ExchangeObserver } from '../exchange.ts';
 import {
-  CIRCUIT_OPENINGS,
-  type Level,
-  ORIGIN_LEVELS,
-  type OriginFamilies,
-  writeOrigins,
-} from './origin-metrics.ts';
-import {
-  type Count,
-  type Distribution,
+  type CountFamily,
+  Distribution,
+  type DistributionFamily,
   type FamilyText,
-  ROUTE_COUNTS,
-  ROUTE_DISTRIBUTIONS,
-  type RouteFamilies,
-  RouteMetrics,
-} from './route-metrics.ts';
+  type LevelFamily,
+  Tally,
+} from './families.ts';
+import { CIRCUIT_OPENINGS, ORIGIN_LEVELS, type OriginFamilies, writeOrigins } from './origin-metrics.ts';
+import { ROUTE_COUNTS, ROUTE_DISTRIBUTIONS, type RouteFamilies, RouteMetrics } from './route-metrics.ts';
+import {
+  CALLERS,
+  DROPPED,
+  SIDECAR_COUNTS,
+  SIDECAR_LEVELS,
+  type SidecarLevels,
+  writeSidecar,
+} from './sidecar-metrics.ts';
 import type { UpstreamSnapshot } from './snapshot.ts';
 
 /** Routes come from the configuration, which may be reloaded many times in one process. */
 const MAX_ROUTES = 256;
+const OTHER = 'other';
 const RENDER_EVERY_MS = 1000;
-/** From a local answer to the longest wait anybody allows. */
-const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const PREFIX = 'outrigger_';
 
 export interface MetricsOptions {
   readonly version: string;
@@ -42,75 +44,43 @@ export interface MetricsOptions {
   readonly dropped: () => number;
 }
 
-/**
- * Node's own metrics are the process's, not a sidecar's: their hooks are set once however many sidecars
- * there are, and only when there is one. A coarse event-loop monitor, since it wakes an idle process up.
- */
-let processMetrics: Registry | null = null;
-
-function processRegistry(): Registry {
-  if (processMetrics === null) {
-    processMetrics = new Registry();
-    collectDefaultMetrics({ register: processMetrics, eventLoopMonitoringPrecision: 50 });
-  }
-  return processMetrics;
-}
-
-// biome-ignore format: one family per line reads as the table it is
-const TEXT = Object.freeze({
-  tunnels: ['tunnels', 'Tunnels that are open.'],
-  tunnelBytes: ['tunnel_bytes_total', 'Bytes carried in tunnels.', 'direction'],
-  inFlight: ['exchanges_in_flight', 'Exchanges that have not finished.'],
-  connections: ['connections', 'Upstream connections, tunnels included.'],
-  callers: ['caller_connections', 'Connections of the application to the sidecar.'],
-  replayBytes: ['replay_bytes', 'Bytes of request bodies that are held for a retry.'],
-  reloads: ['config_reloads_total', 'Reloads of the configuration.', 'result'],
-  dropped: ['log_lines_dropped_total', 'Log lines lost because the output was blocked or gone.'],
-  build: ['build_info', 'The version that runs; always 1.', 'version', 'node'],
-} as const satisfies Record<string, FamilyText>);
-
 export class Metrics implements ExchangeObserver {
   readonly contentType: string;
   readonly #options: MetricsOptions;
   readonly #registry = new Registry();
-  readonly #process = processRegistry();
+  readonly #counts: CountedSeries[] = [];
   readonly #families: RouteFamilies;
   readonly #origins: OriginFamilies;
+  readonly #levels: SidecarLevels;
+  readonly #dropped: LevelFamily;
+  #callers: LevelFamily | null = null;
+  readonly #tunnelBytes: Readonly<Record<'upstream' | 'downstream', Tally>>;
+  readonly #reloads: Readonly<Record<'success' | 'failure', Tally>>;
   readonly #routes = new Map<string, RouteMetrics>();
-  readonly #other: RouteMetrics;
-  readonly #levels: {
-    readonly [name in 'tunnels' | 'inFlight' | 'connections' | 'callers' | 'replayBytes']: Level;
-  };
-  readonly #dropped: Level;
-  readonly #tunnelBytes: Level;
-  readonly #reloads: Record<'success' | 'failure', Count>;
-  readonly #bytes = { upstream: 0, downstream: 0 };
   #tunnels = 0;
   #page: Promise<string> | null = null;
   #pageAt = 0;
 
   constructor(options: MetricsOptions) {
     const registry = this.#registry;
+    const count = (text: FamilyText) => countFamily(registry, text, this.#counts);
+    const level = (text: FamilyText) => levelFamily(registry, text);
+    const total = (text: FamilyText) => totalFamily(registry, text);
     this.#options = options;
     this.contentType = registry.contentType;
-    this.#families = routeFamilies(registry);
-    this.#origins = originFamilies(registry);
-    this.#levels = {
-      tunnels: level(registry, TEXT.tunnels),
-      inFlight: level(registry, TEXT.inFlight),
-      connections: level(registry, TEXT.connections),
-      callers: level(registry, TEXT.callers),
-      replayBytes: level(registry, TEXT.replayBytes),
+    this.#families = {
+      ...each(ROUTE_COUNTS, count),
+      ...each(ROUTE_DISTRIBUTIONS, (text) => distributionFamily(registry, text)),
     };
-    this.#dropped = total(registry, TEXT.dropped);
-    this.#tunnelBytes = total(registry, TEXT.tunnelBytes);
-    const reloads = counts(registry, TEXT.reloads);
+    this.#origins = { ...each(ORIGIN_LEVELS, level), circuitOpenings: total(CIRCUIT_OPENINGS) };
+    this.#levels = each(SIDECAR_LEVELS, level);
+    this.#dropped = total(DROPPED);
+    const { tunnelBytes, reloads } = each(SIDECAR_COUNTS, count);
+    this.#tunnelBytes = { upstream: tunnelBytes('upstream'), downstream: tunnelBytes('downstream') };
     this.#reloads = { success: reloads('success'), failure: reloads('failure') };
-    // A counter that starts at 1 hides its first increase.
-    for (const count of Object.values(this.#reloads)) count.inc(0);
-    level(registry, TEXT.build).set(1, options.version, process.versions.node);
-    this.#other = new RouteMetrics('other', this.#families);
+    this.#levels.build.set(1, options.version, process.versions.node);
     for (const route of options.routes) this.#route(route);
+    processRegistry();
   }
 
   exchangeFinished(exchange: Exchange): void {
@@ -129,9 +99,8 @@ export class Metrics implements ExchangeObserver {
     this.#tunnels--;
   }
 
-  /** Called for every piece: only a sum here, the library hears of it at the next scrape. */
   tunnelBytes(direction: 'upstream' | 'downstream', bytes: number): void {
-    this.#bytes[direction] += bytes;
+    this.#tunnelBytes[direction].add(bytes);
   }
 
   /** The page; up to a second old. */
@@ -147,86 +116,116 @@ export class Metrics implements ExchangeObserver {
   async #render(): Promise<string> {
     const snapshot = this.#options.snapshot();
     writeOrigins(this.#origins, snapshot.origins);
-    this.#levels.tunnels.set(this.#tunnels);
-    this.#levels.inFlight.set(snapshot.exchangesInFlight);
-    this.#levels.connections.set(snapshot.connections);
-    this.#levels.replayBytes.set(snapshot.replayBytes);
-    if (snapshot.callerConnections !== undefined) this.#levels.callers.set(snapshot.callerConnections);
+    writeSidecar(this.#levels, snapshot, this.#tunnels);
+    if (snapshot.callerConnections !== undefined) {
+      this.#callers ??= levelFamily(this.#registry, CALLERS);
+      this.#callers.set(snapshot.callerConnections);
+    }
+    this.#dropped.reset();
     this.#dropped.set(this.#options.dropped());
-    this.#tunnelBytes.set(this.#bytes.upstream, 'upstream');
-    this.#tunnelBytes.set(this.#bytes.downstream, 'downstream');
-    return `${await this.#registry.metrics()}\n${await this.#process.metrics()}`;
+    for (const { series, tally } of this.#counts) series.inc(tally.take());
+    return `${await this.#registry.metrics()}\n${await processRegistry().metrics()}`;
   }
 
   #route(name: string): RouteMetrics {
     const known = this.#routes.get(name);
     if (known !== undefined) return known;
-    if (this.#routes.size >= MAX_ROUTES) return this.#other;
+    if (this.#routes.size >= MAX_ROUTES && name !== OTHER) return this.#route(OTHER);
     const metrics = new RouteMetrics(name, this.#families);
     this.#routes.set(name, metrics);
     return metrics;
   }
 }
 
+/**
+ * Node's own metrics are the process's, not a sidecar's: their hooks are set once however many sidecars
+ * there are. The event-loop monitor is coarse, since it wakes an idle process up.
+ */
+let processMetrics: Registry | null = null;
+
+function processRegistry(): Registry {
+  if (processMetrics === null) {
+    processMetrics = new Registry();
+    collectDefaultMetrics({ register: processMetrics, eventLoopMonitoringPrecision: 50 });
+  }
+  return processMetrics;
+}
+
+interface CountedSeries {
+  readonly series: { inc(by: number): void };
+  readonly tally: Tally;
+}
+
 const configuration = (registry: Registry, [name, help, ...labelNames]: FamilyText) => ({
-  name: `outrigger_${name}`,
+  name: PREFIX + name,
   help,
   labelNames,
   registers: [registry],
 });
 
-/** Counted by us. */
-function counts(registry: Registry, text: FamilyText): (...values: string[]) => Count {
+const each = <K extends string, F>(texts: Readonly<Record<K, FamilyText>>, make: (text: FamilyText) => F) =>
+  Object.fromEntries(Object.entries<FamilyText>(texts).map(([key, text]) => [key, make(text)])) as Record<
+    K,
+    F
+  >;
+
+function countFamily(registry: Registry, text: FamilyText, counted: CountedSeries[]): CountFamily {
   const counter = new Counter<string>(configuration(registry, text));
-  return (...values) => counter.labels(...values);
+  return (...values) => {
+    const tally = new Tally();
+    counted.push({ series: counter.labels(...values), tally });
+    return tally;
+  };
 }
 
-function distributions(registry: Registry, text: FamilyText): (...values: string[]) => Distribution {
-  const histogram = new Histogram<string>({ ...configuration(registry, text), buckets: BUCKETS });
-  return (...values) => histogram.labels(...values);
-}
-
-/** Read at a scrape, may fall. */
-function level(registry: Registry, text: FamilyText): Level {
+function levelFamily(registry: Registry, text: FamilyText): LevelFamily {
   const gauge = new Gauge<string>(configuration(registry, text));
   return {
     reset: () => gauge.reset(),
-    set: (value, ...labels) => gauge.labels(...labels).set(value),
+    set: (value, ...values) => gauge.labels(...values).set(value),
   };
 }
 
-/** Counted by somebody else and read at a scrape. */
-function total(registry: Registry, text: FamilyText): Level {
+/** Counted by somebody else: what is set is the sum so far. */
+function totalFamily(registry: Registry, text: FamilyText): LevelFamily {
   const counter = new Counter<string>(configuration(registry, text));
   return {
     reset: () => counter.reset(),
-    set: (value, ...labels) => {
-      counter.remove(...labels);
-      counter.labels(...labels).inc(value);
-    },
+    set: (value, ...values) => counter.labels(...values).inc(value),
   };
 }
 
-function routeFamilies(registry: Registry): RouteFamilies {
-  return {
-    exchanges: counts(registry, ROUTE_COUNTS.exchanges),
-    attempts: counts(registry, ROUTE_COUNTS.attempts),
-    retries: counts(registry, ROUTE_COUNTS.retries),
-    retriesRefused: counts(registry, ROUTE_COUNTS.retriesRefused),
-    errors: counts(registry, ROUTE_COUNTS.errors),
-    shed: counts(registry, ROUTE_COUNTS.shed),
-    exchangeDuration: distributions(registry, ROUTE_DISTRIBUTIONS.exchangeDuration),
-    attemptDuration: distributions(registry, ROUTE_DISTRIBUTIONS.attemptDuration),
-    queueWait: distributions(registry, ROUTE_DISTRIBUTIONS.queueWait),
-  };
+function distributionFamily(registry: Registry, text: FamilyText): DistributionFamily {
+  const histogram = new CountedHistogram(registry, text);
+  return (...values) => histogram.add(values);
 }
 
-function originFamilies(registry: Registry): OriginFamilies {
-  return {
-    connections: level(registry, ORIGIN_LEVELS.connections),
-    limit: level(registry, ORIGIN_LEVELS.limit),
-    queue: level(registry, ORIGIN_LEVELS.queue),
-    circuit: level(registry, ORIGIN_LEVELS.circuit),
-    circuitOpenings: total(registry, CIRCUIT_OPENINGS),
-  };
+/** A histogram whose observations are counted by us; the library is shown the sums. */
+class CountedHistogram extends Histogram<string> {
+  readonly #text: FamilyText;
+  readonly #series: { readonly labels: Record<string, string>; readonly distribution: Distribution }[] = [];
+
+  constructor(registry: Registry, text: FamilyText) {
+    super(configuration(registry, text));
+    this.#text = text;
+  }
+
+  add(values: readonly string[]): Distribution {
+    const [, , ...names] = this.#text;
+    const distribution = new Distribution();
+    const labels = Object.fromEntries(names.map((name, i) => [name, values[i] as string]));
+    this.#series.push({ labels, distribution });
+    return distribution;
+  }
+
+  override get(): ReturnType<Histogram<string>['get']> {
+    return this.getForPromString();
+  }
+
+  /** What the registry of this library asks a histogram for in the place of `get`. */
+  async getForPromString() {
+    const [name, help] = [PREFIX + this.#text[0], this.#text[1]];
+    const values = this.#series.flatMap(({ labels, distribution }) => distribution.samples(name, labels));
+    return { name, help, type: 'histogram' as const, aggregator: 'sum' as const, values, collect: () => {} };
+  }
 }

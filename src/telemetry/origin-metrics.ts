@@ -2,19 +2,13 @@
  * The metrics of upstream state by origin, written anew from a snapshot at every scrape.
  *
  * Rules: at most MAX_ORIGINS origins have series of their own, those first that somebody would look for;
- * the rest is summed as `other`. An origin that is no longer remembered has no series. It knows no metrics
- * library: a family can be emptied and set.
+ * the rest is summed as `other`. An origin that is no longer remembered has no series. It does not
+ * know how pools and circuits are kept.
  */
-import type { FamilyText } from './route-metrics.ts';
+import type { FamilyText, LevelFamily } from './families.ts';
 import type { OriginSnapshot } from './snapshot.ts';
 
 export const MAX_ORIGINS = 100;
-
-/** A family of series that is emptied before each scrape. */
-export interface Level {
-  reset(): void;
-  set(value: number, ...labels: string[]): void;
-}
 
 // biome-ignore format: one family per line reads as the table it is
 export const ORIGIN_LEVELS = Object.freeze({
@@ -30,14 +24,14 @@ export const CIRCUIT_OPENINGS: FamilyText = [
   'origin',
 ];
 
-export type OriginFamilies = { readonly [name in keyof typeof ORIGIN_LEVELS]: Level } & {
-  readonly circuitOpenings: Level;
+export type OriginFamilies = { readonly [name in keyof typeof ORIGIN_LEVELS]: LevelFamily } & {
+  readonly circuitOpenings: LevelFamily;
 };
 
 const CIRCUIT = Object.freeze({ closed: 0, 'half-open': 1, open: 2 });
 
 export function writeOrigins(families: OriginFamilies, origins: readonly OriginSnapshot[]): void {
-  for (const family of Object.values(families) as Level[]) family.reset();
+  for (const family of Object.values(families)) family.reset();
   if (origins.length <= MAX_ORIGINS) {
     for (const origin of origins) writeOrigin(families, origin);
     return;

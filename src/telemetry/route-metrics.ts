@@ -2,28 +2,11 @@
  * What a finished exchange adds to the metrics of its route.
  *
  * Rules: the hot path looks prepared series up by number or by a short constant string and makes no label
- * objects; no label has more values than its bound, whatever callers and origins send. It knows no metrics
- * library: a family is a function from label values to a series.
+ * objects; no label has more values than its bound, whatever callers and origins send. It does not know how
+ * the sums get to whoever scrapes.
  */
-import { STATUS_CODES } from 'node:http';
 import type { Attempt, Exchange, Outcome } from '../exchange.ts';
-
-/** One series that counts. */
-export interface Count {
-  inc(by?: number): void;
-}
-
-/** One series of a histogram. */
-export interface Distribution {
-  observe(value: number): void;
-}
-
-/** Finds the series of these label values, in the order of the family's labels. */
-type Counts = (...values: string[]) => Count;
-type Distributions = (...values: string[]) => Distribution;
-
-/** Name without prefix, help, labels. */
-export type FamilyText = readonly [name: string, help: string, ...labels: string[]];
+import type { CountFamily, Distribution, DistributionFamily, FamilyText, Tally } from './families.ts';
 
 // biome-ignore format: one family per line reads as the table it is
 export const ROUTE_COUNTS = Object.freeze({
@@ -43,9 +26,9 @@ export const ROUTE_DISTRIBUTIONS = Object.freeze({
 } as const satisfies Record<string, FamilyText>);
 
 export type RouteFamilies = {
-  readonly [name in keyof typeof ROUTE_COUNTS]: Counts;
+  readonly [name in keyof typeof ROUTE_COUNTS]: CountFamily;
 } & {
-  readonly [name in keyof typeof ROUTE_DISTRIBUTIONS]: Distributions;
+  readonly [name in keyof typeof ROUTE_DISTRIBUTIONS]: DistributionFamily;
 };
 
 /** Any other method is OTHER: its name is the caller's to invent. */
@@ -62,9 +45,9 @@ const OUTCOMES: Readonly<Record<Outcome, number>> = Object.freeze({
   aborted: 3,
   truncated: 4,
 });
-const OUTCOME_NAMES = Object.keys(OUTCOMES);
+const OUTCOME_COUNT = Object.keys(OUTCOMES).length;
 
-/** Combinations of method, status and outcome per route; more than any honest API has. */
+/** Combinations of method, status and outcome per route, more than any honest API has: an origin may send 900 codes. */
 const MAX_EXCHANGE_SERIES = 200;
 /** Values of a label that come from closed sets in our own code; the bound holds if one is opened by mistake. */
 const MAX_WORDS = 48;
@@ -81,12 +64,14 @@ export class RouteMetrics {
   readonly #exchangeDuration: Distribution;
   readonly #attemptDuration: Distribution;
   readonly #queueWait: Distribution;
-  readonly #exchanges = new Map<number, Count>();
-  readonly #attempts: (word: string) => Count;
-  readonly #retries: (word: string) => Count;
-  readonly #retriesRefused: (word: string) => Count;
-  readonly #errors: (word: string) => Count;
-  readonly #shed: (word: string) => Count;
+  readonly #exchanges = new Map<number, Tally>();
+  /** By outcome: where exchanges are counted once there are too many series. */
+  readonly #otherExchanges = new Map<Outcome, Tally>();
+  readonly #attempts: Words;
+  readonly #retries: Words;
+  readonly #retriesRefused: Words;
+  readonly #errors: Words;
+  readonly #shed: Words;
 
   constructor(route: string, families: RouteFamilies) {
     this.#route = route;
@@ -94,11 +79,11 @@ export class RouteMetrics {
     this.#exchangeDuration = families.exchangeDuration(route);
     this.#attemptDuration = families.attemptDuration(route);
     this.#queueWait = families.queueWait(route);
-    this.#attempts = words(route, families.attempts, '');
-    this.#retries = words(route, families.retries, RETRIED);
-    this.#retriesRefused = words(route, families.retriesRefused, NOT_RETRIED);
-    this.#errors = words(route, families.errors, '');
-    this.#shed = words(route, families.shed, '');
+    this.#attempts = new Words(route, families.attempts, '');
+    this.#retries = new Words(route, families.retries, RETRIED);
+    this.#retriesRefused = new Words(route, families.retriesRefused, NOT_RETRIED);
+    this.#errors = new Words(route, families.errors, '');
+    this.#shed = new Words(route, families.shed, '');
   }
 
   exchangeFinished(exchange: Exchange): void {
@@ -106,59 +91,69 @@ export class RouteMetrics {
     this.#exchangeDuration.observe(exchange.durationMs / 1000);
     const error = exchange.error;
     if (error !== null) {
-      this.#errors(error.token).inc();
-      if (SHED.has(error.token)) this.#shed(error.name).inc();
+      this.#errors.of(error.token).inc();
+      if (SHED.has(error.token)) this.#shed.of(error.name).inc();
     }
     const attempts = exchange.attempts;
     for (let i = 0; i < attempts.length; i++) this.#attempt(attempts[i] as Attempt);
   }
 
   #attempt(attempt: Attempt): void {
-    this.#attempts(attempt.error === null ? (attempt.verdict ?? 'ignored') : attempt.error.token).inc();
+    this.#attempts.of(attempt.error === null ? (attempt.verdict ?? 'ignored') : attempt.error.token).inc();
     if (attempt.durationMs !== null) this.#attemptDuration.observe(attempt.durationMs / 1000);
     if (attempt.queueMs !== null) this.#queueWait.observe(attempt.queueMs / 1000);
     const retry = attempt.retry;
     if (retry === null) return;
-    if (retry.startsWith(RETRIED)) this.#retries(retry).inc();
-    else if (retry.startsWith(NOT_RETRIED)) this.#retriesRefused(retry).inc();
+    if (retry.startsWith(RETRIED)) this.#retries.of(retry).inc();
+    else if (retry.startsWith(NOT_RETRIED)) this.#retriesRefused.of(retry).inc();
   }
 
-  #exchange(method: string, status: number | null, outcome: Outcome): Count {
+  #exchange(method: string, status: number | null, outcome: Outcome): Tally {
     const m = METHODS.get(method) ?? OTHER_METHOD;
-    const o = OUTCOMES[outcome];
-    const key = ((status ?? 0) * METHOD_NAMES.length + m) * OUTCOME_NAMES.length + o;
-    return this.#exchanges.get(key) ?? this.#newExchange(key, m, status, outcome);
+    const key = ((status ?? 0) * METHOD_NAMES.length + m) * OUTCOME_COUNT + OUTCOMES[outcome];
+    const known = this.#exchanges.get(key);
+    if (known !== undefined) return known;
+    if (this.#exchanges.size >= MAX_EXCHANGE_SERIES) return this.#otherExchange(outcome);
+    const label = status === null ? 'none' : `${status}`;
+    const tally = this.#families.exchanges(this.#route, METHOD_NAMES[m] as string, label, outcome);
+    this.#exchanges.set(key, tally);
+    return tally;
   }
 
-  #newExchange(key: number, m: number, status: number | null, outcome: Outcome): Count {
-    const full = this.#exchanges.size >= MAX_EXCHANGE_SERIES;
-    const count = this.#families.exchanges(
-      this.#route,
-      full ? 'OTHER' : (METHOD_NAMES[m] as string),
-      full ? 'other' : statusLabel(status),
-      outcome,
-    );
-    // What is past the bound is not remembered either: the map would grow in the place of the page.
-    if (!full) this.#exchanges.set(key, count);
-    return count;
+  #otherExchange(outcome: Outcome): Tally {
+    let tally = this.#otherExchanges.get(outcome);
+    if (tally === undefined) {
+      tally = this.#families.exchanges(this.#route, 'OTHER', 'other', outcome);
+      this.#otherExchanges.set(outcome, tally);
+    }
+    return tally;
   }
 }
 
-/** The exact code where it is one that exists: an origin may send any of 900. */
-function statusLabel(status: number | null): string {
-  if (status === null) return 'none';
-  return status in STATUS_CODES || status === 499 ? `${status}` : 'other';
-}
+/** The series of one label beside the route, found by its word. */
+class Words {
+  readonly #route: string;
+  readonly #family: CountFamily;
+  readonly #prefix: string;
+  readonly #known = new Map<string, Tally>();
+  #other: Tally | null = null;
 
-/** The series of one label beside the route, found by its word; `prefix` is not part of the label. */
-function words(route: string, family: Counts, prefix: string): (word: string) => Count {
-  const known = new Map<string, Count>();
-  return (word) => {
-    const found = known.get(word);
-    if (found !== undefined) return found;
-    if (known.size >= MAX_WORDS) return family(route, 'other');
-    const count = family(route, word.slice(prefix.length));
-    known.set(word, count);
-    return count;
-  };
+  /** `prefix` is not part of the label. */
+  constructor(route: string, family: CountFamily, prefix: string) {
+    this.#route = route;
+    this.#family = family;
+    this.#prefix = prefix;
+  }
+
+  of(word: string): Tally {
+    const known = this.#known.get(word);
+    if (known !== undefined) return known;
+    if (this.#known.size >= MAX_WORDS) {
+      this.#other ??= this.#family(this.#route, 'other');
+      return this.#other;
+    }
+    const tally = this.#family(this.#route, word.slice(this.#prefix.length));
+    this.#known.set(word, tally);
+    return tally;
+  }
 }

@@ -2,8 +2,6 @@
  * What the composition root shows of upstream state when somebody looks: plain values of one moment.
  * Types only; they name what telemetry and admin need and know nothing of how it is kept.
  */
-export type CircuitState = 'closed' | 'half-open' | 'open';
-
 export interface OriginSnapshot {
   /** `scheme://host:port`. */
   readonly origin: string;
@@ -18,7 +16,7 @@ export interface OriginSnapshot {
   /** Exchanges that wait for a connection. */
   readonly queue: number;
   /** Null: the policy has no breaker. */
-  readonly circuit: CircuitState | null;
+  readonly circuit: 'closed' | 'half-open' | 'open' | null;
   readonly circuitOpenings: number;
   /** Milliseconds since the last use. */
   readonly lastUsedMs: number;
