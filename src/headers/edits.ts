@@ -1,12 +1,16 @@
 /**
- * The edits that a policy makes to a header list: first what is removed, then what is set, each in place. They come last, so
- * a policy has the final word over what the sidecar itself adds. It knows nothing of which fields are wise to edit: the
- * configuration refuses framing and hop-by-hop names before an exchange is there.
+ * The edits that a policy makes to a header list: first what is removed, then what is set, each in place.
+ * They come last, so a policy has the final word over what the sidecar itself adds. It knows nothing of
+ * which fields are wise to edit: the configuration refuses framing and hop-by-hop names before an exchange
+ * is there.
  */
 import type { HeaderEdits } from '../policy/policy.ts';
 import { isNamed } from './field-names.ts';
 
-/** Returns the same list. Setting replaces every line of the name with one, at the place of the first or at the end. */
+/**
+ * Returns the same list. Setting replaces every line of the name with one, at the place of the first or at
+ * the end.
+ */
 export function applyEdits(list: string[], edits: HeaderEdits): string[] {
   for (const name of edits.remove) removeFrom(list, name, 0);
   for (const [name, value] of edits.set) {

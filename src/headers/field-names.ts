@@ -1,10 +1,11 @@
 /**
- * Field names by what may become of them, and how they are compared. Names are case-insensitive (RFC 9110, section 5.1).
+ * Field names by what may become of them, and how they are compared. Names are case-insensitive (RFC 9110,
+ * section 5.1).
  */
 
 /**
- * What Connection may not remove, though RFC 9110, section 7.6.1 has it removed: naming these is no option of a
- * connection but a way to have a proxy strip what the origin relies upon.
+ * What Connection may not remove, though RFC 9110, section 7.6.1 has it removed: naming these is no option
+ * of a connection but a way to have a proxy strip what the origin relies upon.
  */
 // biome-ignore format: a group a line
 const END_TO_END: ReadonlySet<string> = new Set([
@@ -50,7 +51,9 @@ export function mayBeInTrailers(name: string): boolean {
   return !NOT_IN_TRAILERS.has(lower) && !lower.startsWith('content-');
 }
 
-/** The names that Connection names and may remove, lower case; null where it only says close or keep-alive. */
+/**
+ * The names that Connection names and may remove, lower case; null where it only says close or keep-alive.
+ */
 export function namedByConnection(raw: readonly string[]): ReadonlySet<string> | null {
   let named: Set<string> | null = null;
   for (let i = 0; i + 1 < raw.length; i += 2) {

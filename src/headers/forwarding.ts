@@ -1,8 +1,9 @@
 /**
  * How a proxy signs what it passes on: Via and Proxy-Status, as strings.
  *
- * Keeps: RFC 9110, section 7.6.3 (Via is appended, and is where a loop shows); RFC 9209, section 2 (Proxy-Status) in the
- * structured syntax of RFC 9651, section 4.1. It knows no clock and no list of errors: a token is handed in.
+ * Keeps: RFC 9110, section 7.6.3 (Via is appended, and is where a loop shows); RFC 9209, section 2
+ * (Proxy-Status) in the structured syntax of RFC 9651, section 4.1. It knows no clock and no list of
+ * errors: a token is handed in.
  */
 
 /** The name under which this program answers in Proxy-Status. */
@@ -12,8 +13,8 @@ const NAME = 'outrigger';
 const DETAILS_MAX = 256;
 
 /**
- * The name in Via carries a part of its own for each process: two sidecars in a chain are no loop. `random` holds at
- * least four bytes.
+ * The name in Via carries a part of its own for each process: two sidecars in a chain are no loop. `random`
+ * holds at least four bytes.
  */
 export function pseudonymOf(random: Uint8Array): string {
   let hex = '';
@@ -32,7 +33,7 @@ export function appendVia(existing: string | null, receivedVersion: string, pseu
 export function hasPassed(via: string, pseudonym: string): boolean {
   for (let at = via.indexOf(pseudonym); at !== -1; at = via.indexOf(pseudonym, at + 1)) {
     const end = at + pseudonym.length;
-    if (at > 0 && isBlank(via.charCodeAt(at - 1)) && (end === via.length || isBoundary(via.charCodeAt(end))))
+    if (isBlank(via.charCodeAt(at - 1)) && (end === via.length || isBoundary(via.charCodeAt(end))))
       return true;
   }
   return false;
@@ -51,14 +52,20 @@ export function proxyStatusOf(attempts: number, receivedStatus: number): string 
   return `${NAME}; attempts=${attempts}; received-status=${receivedStatus}`;
 }
 
-/** Of a response of ours. The token is one of the RFC's and comes from a table; the details may come from anywhere. */
+/**
+ * Of a response of ours. The token is one of the RFC's and comes from a table; the details may come from
+ * anywhere.
+ */
 export function proxyStatusOfError(token: string, details: string, attempts = 0): string {
   const head = `${NAME}; error=${token}`;
   const counted = attempts > 0 ? `${head}; attempts=${attempts}` : head;
   return details === '' ? counted : `${counted}; details=${quoted(details)}`;
 }
 
-/** RFC 9651, section 4.1.6: visible ASCII and space; a quote and a backslash are escaped, anything else is a `?`. */
+/**
+ * RFC 9651, section 4.1.6: visible ASCII and space; a quote and a backslash are escaped, anything else is a
+ * `?`.
+ */
 function quoted(text: string): string {
   let escaped = '"';
   const length = Math.min(text.length, DETAILS_MAX);

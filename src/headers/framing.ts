@@ -1,6 +1,7 @@
 /**
- * How long a body is: Content-Length and Transfer-Encoding, strictly. Anything that two hops could read differently is
- * invalid (RFC 9112, section 6.3 and section 11.2), so that no byte of one exchange becomes part of another.
+ * How long a body is: Content-Length and Transfer-Encoding, strictly. Anything that two hops could read
+ * differently is invalid (RFC 9112, section 6.3 and section 11.2), so that no byte of one exchange becomes
+ * part of another.
  */
 
 export interface Framing {

@@ -1,10 +1,10 @@
 /**
- * What of a header list may go on, in both directions. Pure: flat lists of names and values go in and out, in their
- * order and spelling; what a decision needs to know is collected on the same pass.
+ * What of a header list may go on, in both directions. Pure: flat lists of names and values go in and out,
+ * in their order and spelling; what a decision needs to know is collected on the same pass.
  *
- * Keeps: RFC 9110, section 7.6.1 (hop-by-hop fields and those that Connection names stay here), section 7.6.3 (Via),
- * section 6.5.1 (what a trailer may not say); RFC 9112, section 6 (one framing, or none). It trusts
- * the parser for names and values that are well formed, and it knows no sockets and no policy.
+ * Keeps: RFC 9110, section 7.6.1 (hop-by-hop fields and those that Connection names stay here), section
+ * 7.6.3 (Via), section 6.5.1 (what a trailer may not say); RFC 9112, section 6 (one framing, or none). It
+ * trusts the parser for names and values that are well formed, and it knows no sockets and no policy.
  */
 import { isNamed, mayBeInTrailers, namedByConnection } from './field-names.ts';
 import { appendVia, hasPassed } from './forwarding.ts';
@@ -159,8 +159,8 @@ export function forwardRequestHeaders(
 }
 
 /**
- * `status` decides what a length means and `requestIdHeaderLower` names the field that we answer with; without a
- * `pseudonym` no Via is added.
+ * `status` decides what a length means and `requestIdHeaderLower` names the field that we answer with;
+ * without a `pseudonym` no Via is added.
  */
 export function forwardResponseHeaders(
   raw: readonly string[],
@@ -232,8 +232,8 @@ export function forwardResponseHeaders(
         }
         break;
       case 18:
-        // It is meant for the next client on the way, which is us (RFC 9110, section 11.7.1). Passed on, it would ask the
-        // caller for credentials that the caller would send to us and we would never send on.
+        // It is meant for the next client on the way, which is us (RFC 9110, section 11.7.1). Passed on, it
+        // would ask the caller for credentials that the caller would send to us and we would never send on.
         if (isNamed(name, 'proxy-authenticate')) continue;
         break;
       case 19:

@@ -1,9 +1,12 @@
 /**
- * The identity of an exchange: made here as a UUID of version 7 (RFC 9562, section 5.7), or taken from the caller if it is
- * well formed. Time and randomness are arguments. It knows no header and no configuration.
+ * The identity of an exchange: made here as a UUID of version 7 (RFC 9562, section 5.7), or taken from the
+ * caller if it is well formed. Time and randomness are arguments. It knows no header and no configuration.
  */
 
-/** Random bytes in stock, so that an ID does not cost a call into the generator. `fill` fills all of what it is given. */
+/**
+ * Random bytes in stock, so that an ID does not cost a call into the generator. `fill` fills all of what it
+ * is given.
+ */
 export class RandomPool {
   readonly bytes = new Uint8Array(4096);
   readonly #fill: (bytes: Uint8Array) => void;
@@ -41,7 +44,10 @@ const CLOCK_SLACK_MS = 10_000;
 export class RequestIds {
   readonly #random: RandomPool;
   #ms = 0;
-  /** The 12 bits of rand_a are a counter (RFC 9562, section 6.2, method 1), begun at random in its lower half. */
+  /**
+   * The 12 bits of rand_a are a counter (RFC 9562, section 6.2, method 1), begun at random in its lower
+   * half.
+   */
   #counter = 0;
 
   constructor(random: RandomPool) {

@@ -1,6 +1,7 @@
 /**
- * The trace an exchange belongs to: W3C Trace Context, `traceparent` and `tracestate`. A valid one passes byte for byte;
- * an invalid one is as good as none, and a new trace begins. Pure: randomness is an argument.
+ * The trace an exchange belongs to: W3C Trace Context, `traceparent` and `tracestate`. A valid one passes
+ * byte for byte; an invalid one is as good as none, and a new trace begins. Pure: randomness is an
+ * argument.
  */
 import type { RandomPool } from './request-id.ts';
 import { hexOf } from './request-id.ts';
@@ -9,8 +10,8 @@ import { hexOf } from './request-id.ts';
 const TRACESTATE_MEMBERS_MAX = 32;
 
 /**
- * Section 3.2: `version-traceid-parentid-flags` in lower-case hex, neither ID all zeros, version not ff. Of a higher version
- * the known part is read, and whatever follows it follows a dash (section 4.3).
+ * Section 3.2: `version-traceid-parentid-flags` in lower-case hex, neither ID all zeros, version not ff. Of
+ * a higher version the known part is read, and whatever follows it follows a dash (section 4.3).
  */
 export function isValidTraceparent(value: string): boolean {
   if (value.length < 55 || (value.length > 55 && (value.startsWith('00') || value[55] !== '-'))) return false;

@@ -5,8 +5,8 @@
 import type { Verdict } from '../errors.ts';
 
 /**
- * 5xx is the origin's failure; everything else, 429 and other 4xx included, is an origin that works. RFC 9110,
- * section 15: a status outside of 100..599 is to be processed as if it were 5xx.
+ * 5xx is the origin's failure; everything else, 429 and other 4xx included, is an origin that works. RFC
+ * 9110, section 15: a status outside of 100..599 is to be processed as if it were 5xx.
  */
 export function classifyStatus(status: number): Verdict {
   return status >= 500 || status < 100 ? 'failure' : 'success';
@@ -24,7 +24,8 @@ export function isIdempotent(method: string): boolean {
     case 'QUERY':
       return true;
     default:
-      // Methods are case-sensitive (RFC 9110, section 9.1): `get` is an unknown method, and not ours to repeat.
+      // Methods are case-sensitive (RFC 9110, section 9.1): `get` is an unknown method, and not ours to
+      // repeat.
       return false;
   }
 }

@@ -2,8 +2,8 @@
  * Whether an attempt is made again, and why or why not. Pure: randomness is a fact and the budget is asked
  * last, only once everything else says yes, so that nothing is taken from it in vain.
  *
- * Keeps: a proxy does not repeat a request that is not idempotent once it may have reached the origin
- * (RFC 9110, section 9.2.2), unless the caller made it so with an Idempotency-Key. The reasons are a closed set
+ * Keeps: a proxy does not repeat a request that is not idempotent once it may have reached the origin (RFC
+ * 9110, section 9.2.2), unless the caller made it so with an Idempotency-Key. The reasons are a closed set
  * without numbers: they go into the log and onto metrics verbatim.
  */
 import type { ErrorName } from '../errors.ts';
@@ -55,7 +55,10 @@ const REACHED_POST = no('not retried: POST may have reached the origin');
 const REACHED_PATCH = no('not retried: PATCH may have reached the origin');
 const REACHED_CONNECT = no('not retried: CONNECT may have reached the origin');
 
-/** What an error means for another attempt of the same exchange; null: it may go better. A new error needs a line here. */
+/**
+ * What an error means for another attempt of the same exchange; null: it may go better. A new error needs a
+ * line here.
+ */
 const AFTER: Readonly<Record<ErrorName, No | null>> = {
   target_unusable: POINTLESS,
   request_malformed: POINTLESS,
@@ -121,8 +124,9 @@ export function decideRetry(
   const { retryAfterMs } = facts;
   if (retryAfterMs !== null && retryAfterMs > policy.retryAfterMaxMs) return RETRY_AFTER;
 
-  // Never before the time the origin named (RFC 9110, section 10.2.3), and the jitter goes on top of it: the origin
-  // has told the same second to everyone, and those who all wait exactly that long come back as one wave.
+  // Never before the time the origin named (RFC 9110, section 10.2.3), and the jitter goes on top of it:
+  // the origin has told the same second to everyone, and those who all wait exactly that long come back as
+  // one wave.
   const delayMs = (retryAfterMs ?? 0) + backoffMs(policy.backoff, facts.attemptsMade, facts.random);
   // Waiting for a moment after the deadline would only turn the origin's answer into a timeout of ours.
   if (typeof facts.remainingMs === 'number' && delayMs >= facts.remainingMs) return DEADLINE;

@@ -1,13 +1,15 @@
 /**
- * The circuit of an origin: asked before an attempt, told after it. The rolling window and the state machine are
- * opossum's; this is the only file that knows it.
+ * The circuit of an origin: asked before an attempt, told after it. The rolling window and the state
+ * machine are opossum's; this is the only file that knows it.
  *
- * Keeps, beyond what opossum does: three verdicts (an attempt whose caller left says nothing); a late result, of an attempt that
- * began before the last change of state, decides nothing; half-open is one probe, and a lost probe ends; the
- * open time doubles; a forced state stays. It knows no exchanges and makes no errors.
+ * Keeps, beyond what opossum does: three verdicts (an attempt whose caller left says nothing); a late
+ * result, of an attempt that began before the last change of state, decides nothing; half-open is one
+ * probe, and a lost probe ends; the open time doubles; a forced state stays. It knows no exchanges and
+ * makes no errors.
  *
- * How: an attempt is fired only at its end, with an action that has already ended, so opossum never times or rejects anything.
- * The action returns a thenable that calls back at once, so the state has changed when `end` returns.
+ * How: an attempt is fired only at its end, with an action that has already ended, so opossum never times
+ * or rejects anything. The action returns a thenable that calls back at once, so the state has changed when
+ * `end` returns.
  */
 import { EventEmitter } from 'node:events';
 import CircuitBreaker from 'opossum';
@@ -19,8 +21,8 @@ export type CircuitState = 'closed' | 'half-open' | 'open';
 export interface CircuitPermit {
   readonly probe: boolean;
   /**
-   * The head of a good answer is here. A probe closes the circuit with it, since its body may flow for hours; its
-   * end then counts as that of any attempt.
+   * The head of a good answer is here. A probe closes the circuit with it, since its body may flow for
+   * hours; its end then counts as that of any attempt.
    */
   answered(): void;
   /** Once; later calls decide nothing. */
@@ -29,10 +31,16 @@ export interface CircuitPermit {
 
 const BUCKETS = 10;
 
-/** opossum opens above its percentage, we open at it: less by more than rounding, and less than one call in a billion. */
+/**
+ * opossum opens above its percentage, we open at it: less by more than rounding, and less than one call in
+ * a billion.
+ */
 const JUST_BELOW = 1e-7;
 
-/** Numbers that opossum keeps of every call, and never reads as we configure it; we drop them every so many calls. */
+/**
+ * Numbers that opossum keeps of every call, and never reads as we configure it; we drop them every so many
+ * calls.
+ */
 const LATENCIES_KEPT = 64;
 
 /** What a failed attempt throws into opossum: no stack, nobody reads it. */
@@ -244,7 +252,10 @@ class Permit implements CircuitPermit {
   }
 }
 
-/** One interval turns the windows of all circuits of one length, where opossum would start two for each circuit. */
+/**
+ * One interval turns the windows of all circuits of one length, where opossum would start two for each
+ * circuit.
+ */
 interface Rotation {
   readonly controller: EventEmitter;
   /** Called after a circuit has left; the last one stops the interval. */

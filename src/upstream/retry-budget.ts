@@ -2,10 +2,11 @@
  * How many retries an origin may be sent: a share of its exchanges of the last 10 s, and a few a second
  * whatever the traffic. One per origin; it only counts, the policy is an argument.
  *
- * Exactly: a retry is allowed while, with it, the retries of the window are no more than `ratio` of its exchanges, or
- * while it is one of the first `floor` of this second. Both count the same retries, so an origin that
- * fails everything gets at most (1 + ratio) times the callers' requests, plus `floor` a second. Why a share: a
- * number of attempts multiplies the load just when the origin can bear it least. It has no clock.
+ * Exactly: a retry is allowed while, with it, the retries of the window are no more than `ratio` of its
+ * exchanges, or while it is one of the first `floor` of this second. Both count the same retries, so an
+ * origin that fails everything gets at most (1 + ratio) times the callers' requests, plus `floor` a second.
+ * Why a share: a number of attempts multiplies the load just when the origin can bear it least. It has no
+ * clock.
  */
 import type { BudgetPolicy } from '../policy/policy.ts';
 

@@ -77,7 +77,10 @@ export class Semaphore {
     this.#reconcile();
   }
 
-  /** The only place where waiters become holders. A waiter may call back in here: the outer loop then goes on. */
+  /**
+   * The only place where waiters become holders. A waiter may call back in here: the outer loop then goes
+   * on.
+   */
   #reconcile(): void {
     if (this.#reconciling) return;
     this.#reconciling = true;

@@ -17,6 +17,10 @@ test('the jitter is full: any part of the ceiling, none included', () => {
   assert.equal(backoffMs(policy, 3, 0.25), 100);
 });
 
+test('no wait stays no wait, however many attempts there were', () => {
+  assert.equal(backoffMs({ initialMs: 0, maxMs: 5000 }, 5000, 1), 0);
+});
+
 test('no number of attempts leads out of 0..max', () => {
   const ms = fc.nat(1e9);
   const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });

@@ -63,6 +63,7 @@ test('the query does not count', () => {
   assert.equal(nameOf(routes, 'GET', 'a', 80, '/v1?'), 'exact');
   assert.equal(nameOf(routes, 'GET', 'a', 80, '/?/a/x'), 'default');
   assert.equal(nameOf(routes, 'GET', 'a', 80, '/b?c'), 'default');
+  assert.equal(nameOf([route('q', { paths: ['/b?*'] })], 'GET', 'a', 80, '/b?c'), 'default');
 });
 
 test('a path is compared byte for byte: nothing is decoded and no dot segment resolved', () => {
