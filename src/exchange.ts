@@ -7,8 +7,8 @@
  */
 import type { OutriggerError, Verdict } from './errors.ts';
 import type { Route } from './policy/policy.ts';
-import type { Origin } from './upstream/origin.ts';
 import type { Lease } from './upstream/lease.ts';
+import type { Origin } from './upstream/origin.ts';
 import type { RequestBody } from './upstream/replay-body.ts';
 
 /** Where a request is to go, in canonical form. */

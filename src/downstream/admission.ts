@@ -61,13 +61,24 @@ export class Admission {
   }
 
   /** `target` null: it could not be understood, for the reason given. */
-  admit(request: IncomingMessage, target: Target | null, path: string, unusable: OutriggerError | null): Admitted {
+  admit(
+    request: IncomingMessage,
+    target: Target | null,
+    path: string,
+    unusable: OutriggerError | null,
+  ): Admitted {
     const { observer, routes, fallback, requestId, ids, random, pseudonym } = this.#options;
     const method = request.method ?? '';
     // RFC 9110, section 7.2: Host comes first, and from the target.
     const headers: string[] = target ? ['Host', target.authority] : [];
     const version = request.httpVersionMinor === 0 ? '1.0' : '1.1';
-    const facts = forwardRequestHeaders(request.rawHeaders, headers, this.#requestIdLower, pseudonym, version);
+    const facts = forwardRequestHeaders(
+      request.rawHeaders,
+      headers,
+      this.#requestIdLower,
+      pseudonym,
+      version,
+    );
     const accepted = requestId.accept ? facts.requestId : null;
     const id = accepted ?? ids.next(Date.now());
     let traceparent = facts.traceparent;

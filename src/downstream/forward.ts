@@ -128,7 +128,8 @@ export class Forwarding implements ResponseSink, InformationalSink {
     // RFC 9110, section 15.2: never to an HTTP/1.0 caller.
     if (this.#request.httpVersionMinor === 0 || this.#response.headersSent) return;
     const fields: Record<string, string[]> = Object.create(null);
-    for (let i = 0; i + 1 < headers.length; i += 2) (fields[headers[i] as string] ??= []).push(headers[i + 1] as string);
+    for (let i = 0; i + 1 < headers.length; i += 2)
+      (fields[headers[i] as string] ??= []).push(headers[i + 1] as string);
     try {
       this.#response.writeInformation(status, fields);
     } catch {
@@ -190,7 +191,8 @@ export class Forwarding implements ResponseSink, InformationalSink {
     const response = this.#response;
     if (trailers.length > 0 && this.#chunked) {
       const pairs: [string, string][] = [];
-      for (let i = 0; i + 1 < trailers.length; i += 2) pairs.push([trailers[i] as string, trailers[i + 1] as string]);
+      for (let i = 0; i + 1 < trailers.length; i += 2)
+        pairs.push([trailers[i] as string, trailers[i + 1] as string]);
       try {
         response.addTrailers(pairs);
       } catch {
@@ -238,7 +240,13 @@ export class Forwarding implements ResponseSink, InformationalSink {
     // Where the framing is in doubt, or a body is yet to come that nobody wants, the connection ends.
     const { outcome, status } = error.row;
     const doubtful = error.row.fault === 'caller' && outcome === 'refused';
-    if (doubtful || error.name === 'request_malformed' || error.name === 'draining' || this.holdsBack || status === 408) {
+    if (
+      doubtful ||
+      error.name === 'request_malformed' ||
+      error.name === 'draining' ||
+      this.holdsBack ||
+      status === 408
+    ) {
       reply.headers.push('Connection', 'close');
     }
     this.exchange.status = reply.status;
@@ -280,7 +288,8 @@ export class Forwarding implements ResponseSink, InformationalSink {
 }
 
 function removeField(headers: string[], lower: string): void {
-  for (let i = headers.length - 2; i >= 0; i -= 2) if (isNamed(headers[i] as string, lower)) headers.splice(i, 2);
+  for (let i = headers.length - 2; i >= 0; i -= 2)
+    if (isNamed(headers[i] as string, lower)) headers.splice(i, 2);
 }
 
 function ignore(): void {

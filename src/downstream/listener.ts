@@ -124,7 +124,16 @@ export class Listener {
       return;
     }
     const { observer, ids, fallback, requestIdHeader } = this.#options;
-    const exchange = new Exchange(observer, ids.next(Date.now()), null, clientOf(socket), '', null, '', fallback);
+    const exchange = new Exchange(
+      observer,
+      ids.next(Date.now()),
+      null,
+      clientOf(socket),
+      '',
+      null,
+      '',
+      fallback,
+    );
     const reply = replyOf(exchange, error, requestIdHeader);
     exchange.status = reply.status;
     exchange.responseBytes = Buffer.byteLength(reply.body);

@@ -70,7 +70,8 @@ export class TargetReader {
     let end = authorityAt;
     while (end < url.length) {
       const code = url.charCodeAt(end);
-      if (code === 0x2f /* / */ || code === 0x3f /* ? */ || code === 0x23 /* # */ || code === 0x5c /* \ */) break;
+      if (code === 0x2f /* / */ || code === 0x3f /* ? */ || code === 0x23 /* # */ || code === 0x5c /* \ */)
+        break;
       end++;
     }
     const prefix = url.slice(0, end);

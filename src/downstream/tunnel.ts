@@ -6,16 +6,15 @@
  * as another request (RFC 9110, section 9.3.6). Half-closing is kept, a reset is passed on as a reset.
  */
 import type { IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
-import type { Dispatch, Exchange } from '../exchange.ts';
-import type { Route } from '../policy/policy.ts';
-import type { Target } from '../exchange.ts';
+import type { Dispatch, Exchange, Target } from '../exchange.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
+import type { Route } from '../policy/policy.ts';
 import type { Admission } from './admission.ts';
-import { replyBytes, replyOf } from './reply.ts';
 import { Relay, type RelayCounter } from './relay.ts';
+import { replyBytes, replyOf } from './reply.ts';
 import type { TargetReader } from './target.ts';
 
 /** The far end of a tunnel, as the stack delivers it. */
@@ -53,7 +52,8 @@ export class Tunnels {
     let refusal: OutriggerError | null = null;
     try {
       target = targets.authority(request.url ?? '');
-      if (!ports.includes(target.port)) refusal = new OutriggerError('tunnel_port_denied', `port ${target.port}`);
+      if (!ports.includes(target.port))
+        refusal = new OutriggerError('tunnel_port_denied', `port ${target.port}`);
     } catch (error) {
       refusal = asOutriggerError(error);
     }
@@ -154,7 +154,11 @@ class Tunnel {
     this.#socket.off('close', this.#onLeft);
   }
 
-  #finish(outcome: Parameters<Exchange['finish']>[0], error: OutriggerError | null, reason: string | null = null): void {
+  #finish(
+    outcome: Parameters<Exchange['finish']>[0],
+    error: OutriggerError | null,
+    reason: string | null = null,
+  ): void {
     this.#options.live.delete(this.#exchange);
     this.#exchange.finish(outcome, error, reason);
   }

@@ -29,6 +29,24 @@ function isoTime(epochMs: number): string {
 const text = (value: string | null): string => (value === null ? 'null' : jsonString(value, CAPS.other));
 
 /** Three decimals: microseconds are as fine as the clock is honest. */
+function decimal(value: number | null): string {
+  if (value === null) return 'null';
+  const rounded = Math.round(value * 1000) / 1000;
+  return Number.isFinite(rounded) ? `${rounded}` : 'null';
+}
+
+const whole = Math.floor(epochMs / 1000);
+  if (whole !== second) {
+    second = whole;
+    secondText = new Date(whole * 1000).toISOString().slice(0, 20);
+  }
+  const ms = Math.floor(epochMs - whole * 1000);
+  return `${secondText}${ms < 10 ? '00' : ms < 100 ? '0' : ''}${ms}Z`;
+}
+
+const text = (value: string | null): string => (value === null ? 'null' : jsonString(value, CAPS.other));
+
+/** Three decimals: microseconds are as fine as the clock is honest. */
 const decimal = (value: number | null): string =>
   value === null || !Number.isFinite(value) ? 'null' : `${Math.round(value * 1000) / 1000}`;
 

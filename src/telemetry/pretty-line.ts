@@ -26,12 +26,8 @@ const safe = (value: unknown): string =>
   (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).replace(UNSAFE, escapeCharacter);
 
 export function prettyLine(line: string, colour: boolean): string {
-  let fields: Fields;
-  try {
-    fields = JSON.parse(line) as Fields;
-  } catch {
-    return line;
-  }
+  const fields = parsed(line);
+  if (fields === null) return line;
   const { time, level, msg, ...rest } = fields;
   const paint = (text: string): string =>
     colour ? `\x1b[${COLOURS[String(level)] ?? '0'}m${text}\x1b[0m` : text;
@@ -39,6 +35,15 @@ export function prettyLine(line: string, colour: boolean): string {
   const body =
     msg === 'exchange' && typeof rest['outcome'] === 'string' ? exchange(rest, paint) : plain(rest);
   return msg === 'exchange' ? `${clock} ${body}` : `${clock} ${paint(safe(level))} ${safe(msg)}${body}`;
+}
+
+function parsed(line: string): Fields | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' ? (value as Fields | null) : null;
+  } catch {
+    return null;
+  }
 }
 
 function exchange(fields: Fields, paint: (text: string) => string): string {

@@ -59,7 +59,8 @@ function innerIPv4(address: ipaddr.IPv6): ipaddr.IPv4 | null {
   if (a === 0x2002) return embedded(bytes, 2); // RFC 3056: 6to4
   if (a === 0x2001 && b === 0) return embedded(bytes, 12, true); // RFC 4380: Teredo
   // RFC 5214, section 6.1: ISATAP, under any prefix.
-  if (address.parts[5] === 0x5efe && (address.parts[4] === 0 || address.parts[4] === 0x200)) return embedded(bytes, 12);
+  if (address.parts[5] === 0x5efe && (address.parts[4] === 0 || address.parts[4] === 0x200))
+    return embedded(bytes, 12);
   return null;
 }
 
@@ -107,7 +108,10 @@ export class AddressGuard {
     const inner = parsed.kind() === 'ipv6' ? innerIPv4(parsed as ipaddr.IPv6) : null;
     const judged = inner ?? parsed;
     if (this.#isOwn(judged, port)) return `${address}:${port} is a listener of this sidecar`;
-    const allowed = Math.max(longestMatch(judged, this.#allow), inner ? longestMatch(parsed, this.#allow) : -1);
+    const allowed = Math.max(
+      longestMatch(judged, this.#allow),
+      inner ? longestMatch(parsed, this.#allow) : -1,
+    );
     const denied = Math.max(longestMatch(judged, this.#deny), inner ? longestMatch(parsed, this.#deny) : -1);
     if (denied >= 0 && denied >= allowed) return `${address} is in access.addresses.deny`;
     if (allowed >= 0) return null;

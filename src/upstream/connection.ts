@@ -10,8 +10,8 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { Client, type Dispatcher } from 'undici';
-import { type Dial, Dial as Dialler, type DialContext, type DialObserver, type DialTarget } from './dial.ts';
 import type { TimeoutPolicy } from '../policy/policy.ts';
+import { type Dial, type DialContext, Dial as Dialler, type DialObserver, type DialTarget } from './dial.ts';
 
 export type ConnectionState = 'connecting' | 'busy' | 'idle' | 'closing';
 
@@ -94,7 +94,11 @@ export class Connection {
   }
 
   /** Sends a request; false is never returned, and a refusal by undici reaches the handler. */
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler, maxHeaderSize: number): void {
+  dispatch(
+    options: Dispatcher.DispatchOptions,
+    handler: Dispatcher.DispatchHandler,
+    maxHeaderSize: number,
+  ): void {
     this.#client ??= this.#speakHttp(maxHeaderSize);
     this.#client.dispatch(options, handler);
   }

@@ -185,7 +185,14 @@ export class Dial {
     const left = Math.max(1, this.#timeouts.connectMs - (now - this.#connectBeganAt));
     const last = this.#addresses.length === 0;
     this.#observer.phase('connecting');
-    const tcp = connectTcp({ host: address, port, noDelay: true, keepAlive: true, allowHalfOpen: halfOpen, autoSelectFamily: false });
+    const tcp = connectTcp({
+      host: address,
+      port,
+      noDelay: true,
+      keepAlive: true,
+      allowHalfOpen: halfOpen,
+      autoSelectFamily: false,
+    });
     this.tcp = tcp;
     const giveUp = (error: OutriggerError) => {
       this.#settleTimer();
@@ -194,11 +201,23 @@ export class Dial {
       else this.#connect();
     };
     this.#timer = setTimeout(
-      () => giveUp(new OutriggerError('connection_timeout', `${host}:${port} at ${address} after ${this.#timeouts.connectMs} ms`)),
+      () =>
+        giveUp(
+          new OutriggerError(
+            'connection_timeout',
+            `${host}:${port} at ${address} after ${this.#timeouts.connectMs} ms`,
+          ),
+        ),
       last ? left : left / (this.#addresses.length + 1),
     );
     const onError = (error: NodeJS.ErrnoException) => {
-      if (!this.#over) giveUp(new OutriggerError(connectError(error.code), `${host}:${port} at ${address}: ${error.code ?? error.message}`));
+      if (!this.#over)
+        giveUp(
+          new OutriggerError(
+            connectError(error.code),
+            `${host}:${port} at ${address}: ${error.code ?? error.message}`,
+          ),
+        );
     };
     tcp.on('error', onError);
     tcp.once('connect', () => {

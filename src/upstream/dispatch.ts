@@ -203,7 +203,9 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     const { requestIdHeader, pseudonym } = this.#context;
     const facts = forwardResponseHeaders(raw, this.headers, status, requestIdHeader, pseudonym);
     if (facts.invalid !== null) {
-      this.cancel(new OutriggerError('response_malformed', `${this.#exchange.target?.origin}: ${facts.invalid}`));
+      this.cancel(
+        new OutriggerError('response_malformed', `${this.#exchange.target?.origin}: ${facts.invalid}`),
+      );
       return;
     }
     this.status = status;
@@ -226,7 +228,9 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
 
   #interim(status: number, raw: readonly string[]): void {
     if (++this.#informational > MAX_INFORMATIONAL) {
-      this.cancel(new OutriggerError('response_malformed', `more than ${MAX_INFORMATIONAL} interim responses`));
+      this.cancel(
+        new OutriggerError('response_malformed', `more than ${MAX_INFORMATIONAL} interim responses`),
+      );
       return;
     }
     const headers: string[] = [];

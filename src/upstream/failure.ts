@@ -30,5 +30,8 @@ export function failureOf(error: NodeJS.ErrnoException, origin: string, headOut:
   if (code === 'UND_ERR_SOCKET' && BAD_RESPONSE.test(error.message)) name = 'response_malformed';
   if (headOut && name === 'connection_terminated') name = 'response_incomplete';
   if (name === undefined) return new OutriggerError('internal', '', null, error);
-  return new OutriggerError(name, `${origin}: ${name === 'response_malformed' ? error.message : code || error.message}`);
+  return new OutriggerError(
+    name,
+    `${origin}: ${name === 'response_malformed' ? error.message : code || error.message}`,
+  );
 }

@@ -35,7 +35,13 @@ export class Lease implements Claimant {
     this.#timer = setTimeout(() => {
       this.#timer = null;
       this.leave();
-      callback(new OutriggerError('queue_timeout', `no connection within ${this.pool.queueTimeoutMs} ms`, RETRY_AFTER_S));
+      callback(
+        new OutriggerError(
+          'queue_timeout',
+          `no connection within ${this.pool.queueTimeoutMs} ms`,
+          RETRY_AFTER_S,
+        ),
+      );
     }, this.pool.queueTimeoutMs);
     return false;
   }

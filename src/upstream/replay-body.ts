@@ -69,7 +69,7 @@ export class BodyReader implements AsyncIterableIterator<Buffer, undefined> {
     const chunk = this.#body.chunkAt(this.#position);
     if (chunk) {
       this.#position++;
-      this.#body.consumed(this);
+      this.#body.consumed(this, chunk.length);
       return Promise.resolve({ done: false, value: chunk });
     }
     if (this.#body.complete) return Promise.resolve(DONE);
@@ -114,6 +114,8 @@ export class RequestBody {
   #chunks: Buffer[] = [];
   #first = 0;
   #buffered = 0;
+  /** Of what is buffered, bytes that the reader has not consumed. */
+  #ahead = 0;
   #taken = 0;
   #keeping: boolean;
   #ended = false;
@@ -153,6 +155,7 @@ export class RequestBody {
     this.#reader?.close();
     const reader = new BodyReader(this);
     this.#reader = reader;
+    this.#ahead = this.#buffered;
     this.#want();
     return reader;
   }
@@ -161,7 +164,8 @@ export class RequestBody {
     return this.#chunks[position - this.#first];
   }
 
-  consumed(reader: BodyReader): void {
+  consumed(reader: BodyReader, bytes: number): void {
+    this.#ahead -= bytes;
     if (!this.#keeping) this.#drop(reader.position);
     this.#regulate();
   }
@@ -188,6 +192,7 @@ export class RequestBody {
     this.received += chunk.length;
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
+    this.#ahead += chunk.length;
     if (this.#keeping) this.#keep(chunk.length);
     this.#reader?.wake();
     this.#regulate();
@@ -222,8 +227,9 @@ export class RequestBody {
     }
   }
 
+  /** What is kept is no reason to pause a body that its reader follows; what lies ahead of the reader is. */
   #regulate(): void {
-    const full = this.#buffered >= (this.#keeping ? Math.max(this.#keepBytes, BUFFER_BYTES) : BUFFER_BYTES);
+    const full = this.#ahead >= (this.#reader ? BUFFER_BYTES : Math.max(this.#keepBytes, BUFFER_BYTES));
     if (full && !this.#paused) {
       this.#paused = true;
       this.#source.pause();

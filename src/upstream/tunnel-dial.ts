@@ -48,7 +48,12 @@ class TunnelDial implements DialObserver, Pending {
     this.#exchange.pending = this;
     const { host, port } = this.#exchange.target as NonNullable<Exchange['target']>;
     const connection = this.#lease.connection as Connection;
-    connection.dial({ host, port, tls: false, halfOpen: true }, context, this.#exchange.route.policy.timeouts, this);
+    connection.dial(
+      { host, port, tls: false, halfOpen: true },
+      context,
+      this.#exchange.route.policy.timeouts,
+      this,
+    );
   }
 
   phase(phase: Phase): void {
