@@ -35,29 +35,14 @@ function decimal(value: number | null): string {
   return Number.isFinite(rounded) ? `${rounded}` : 'null';
 }
 
-const whole = Math.floor(epochMs / 1000);
-  if (whole !== second) {
-    second = whole;
-    secondText = new Date(whole * 1000).toISOString().slice(0, 20);
-  }
-  const ms = Math.floor(epochMs - whole * 1000);
-  return `${secondText}${ms < 10 ? '00' : ms < 100 ? '0' : ''}${ms}Z`;
-}
-
-const text = (value: string | null): string => (value === null ? 'null' : jsonString(value, CAPS.other));
-
-/** Three decimals: microseconds are as fine as the clock is honest. */
-const decimal = (value: number | null): string =>
-  value === null || !Number.isFinite(value) ? 'null' : `${Math.round(value * 1000) / 1000}`;
-
-const whole = (value: number | null): string => (value === null ? 'null' : `${value}`);
+const integer = (value: number | null): string => (value === null ? 'null' : `${value}`);
 
 function attemptJson(attempt: Attempt): string {
   return (
     `{"n":${attempt.n},"address":${text(attempt.address)},"reused":${attempt.reused}` +
     `,"queueMs":${decimal(attempt.queueMs)},"dnsMs":${decimal(attempt.dnsMs)}` +
     `,"connectMs":${decimal(attempt.connectMs)},"tlsMs":${decimal(attempt.tlsMs)}` +
-    `,"headMs":${decimal(attempt.headMs)},"status":${whole(attempt.status)}` +
+    `,"headMs":${decimal(attempt.headMs)},"status":${integer(attempt.status)}` +
     `,"error":${attempt.error === null ? 'null' : `"${attempt.error.token}"`}` +
     `,"verdict":${attempt.verdict === null ? 'null' : `"${attempt.verdict}"`}` +
     `,"delivery":"${attempt.delivery}","retry":${text(attempt.retry)}}`
@@ -97,7 +82,7 @@ export function accessLine(exchange: Exchange, level: 'info' | 'warn', keepQuery
       ? ',"scheme":null,"host":null,"port":null'
       : `,"scheme":"${target.scheme}","host":${text(target.host)},"port":${target.port}`) +
     `,"path":${pathJson(exchange.path, keepQuery)},"route":${text(exchange.route.name)}` +
-    `,"status":${whole(exchange.status)},"outcome":"${exchange.outcome ?? 'failed'}"` +
+    `,"status":${integer(exchange.status)},"outcome":"${exchange.outcome ?? 'failed'}"` +
     `,"error":${exchange.error === null ? 'null' : `"${exchange.error.token}"`}` +
     `,"reason":${text(reasonOf(exchange))},"attempts":[${attemptsJson(exchange.attempts)}]` +
     `,"durationMs":${decimal(exchange.durationMs)},"queueMs":${decimal(exchange.queueMs)}` +
