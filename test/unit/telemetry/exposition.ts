@@ -11,9 +11,9 @@ export interface Exposition {
   /** Type by name. */
   readonly families: ReadonlyMap<string, string>;
   readonly samples: readonly ReadSample[];
-  series(name: string): ReadSample[];
+  readonly series: (name: string) => ReadSample[];
   /** Undefined: there is no such series. */
-  value(name: string, labels: Readonly<Record<string, string>>): number | undefined;
+  readonly value: (name: string, labels: Readonly<Record<string, string>>) => number | undefined;
 }
 
 const SAMPLE =
@@ -22,7 +22,14 @@ const LABEL = /([a-z_]\w*)="((?:[^"\\\n]|\\["\\n])*)"/gi;
 
 const unescaped = (value: string): string =>
   value.replace(/\\(.)/g, (_, c: string) => (c === 'n' ? '\n' : c));
-const key = (name: string, labels: object): string => JSON.stringify([name, Object.entries(labels).sort()]);
+/** Labels mean the same in every order. */
+const key = (name: string, labels: Readonly<Record<string, string>>): string =>
+  JSON.stringify([
+    name,
+    Object.keys(labels)
+      .toSorted((a, b) => a.localeCompare(b))
+      .map((k) => [k, labels[k]]),
+  ]);
 
 export function expositionOf(text: string): Exposition {
   assert.ok(text.endsWith('\n'));

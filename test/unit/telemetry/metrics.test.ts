@@ -190,7 +190,7 @@ test('invented methods, statuses, reasons and routes cannot add series beyond th
   for (let n = 0; n < 1000; n++) metrics.exchangeFinished(finished({ route: `route-${n}` }));
   const { series, samples } = await page(metrics);
   const methods = new Set(series('outrigger_exchanges_total').map(({ labels }) => labels['method']));
-  assert.deepEqual([...methods].sort(), ['GET', 'OTHER']);
+  assert.deepEqual(methods, new Set(['GET', 'OTHER']));
   const ofDefault = series('outrigger_exchanges_total').filter(({ labels }) => labels['route'] === 'default');
   assert.ok(ofDefault.length <= 205, `${ofDefault.length} series`);
   assert.equal(
