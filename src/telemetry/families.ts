@@ -11,7 +11,7 @@
 export type FamilyText = readonly [name: string, help: string, ...labels: string[]];
 
 /** From a local answer to the longest wait anybody allows; seconds. */
-export const BUCKETS: readonly number[] = Object.freeze([
+const BUCKETS: readonly number[] = Object.freeze([
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ]);
 

@@ -139,14 +139,19 @@ export class Metrics implements ExchangeObserver {
 
 /**
  * Node's own metrics are the process's, not a sidecar's: their hooks are set once however many sidecars
- * there are. The event-loop monitor is coarse, since it wakes an idle process up.
+ * there are. By default they keep an idle process busy for 1 % of a core: the event loop's delay is looked at
+ * half as often (what it shows includes the 20 ms), its utilization every 5 s in the place of ten times a second.
  */
 let processMetrics: Registry | null = null;
 
 function processRegistry(): Registry {
   if (processMetrics === null) {
     processMetrics = new Registry();
-    collectDefaultMetrics({ register: processMetrics, eventLoopMonitoringPrecision: 50 });
+    collectDefaultMetrics({
+      register: processMetrics,
+      eventLoopMonitoringPrecision: 20,
+      eventLoopUtilizationTimeout: 5000,
+    });
   }
   return processMetrics;
 }

@@ -8,7 +8,7 @@
 import type { FamilyText, LevelFamily } from './families.ts';
 import type { OriginSnapshot } from './snapshot.ts';
 
-export const MAX_ORIGINS = 100;
+const MAX_ORIGINS = 100;
 
 // biome-ignore format: one family per line reads as the table it is
 export const ORIGIN_LEVELS = Object.freeze({
