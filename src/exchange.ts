@@ -40,6 +40,7 @@ export type Phase =
   | 'resolving'
   | 'connecting'
   | 'handshaking'
+  | 'sending the body'
   | 'waiting for the head'
   | 'in the body'
   | 'between two attempts'

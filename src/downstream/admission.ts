@@ -105,11 +105,16 @@ export class Admission {
     );
     exchange.headers = headers;
     exchange.idempotencyKey = facts.idempotencyKey;
-    return { exchange, facts, refusal: unusable ?? refusalOf(request, facts, route) };
+    // A loop first: traffic that is sent back to us by other means than a proxy setting comes in origin form.
+    const loop = facts.loop ? new OutriggerError('loop_detected', 'Via names this sidecar') : null;
+    return { exchange, facts, refusal: loop ?? unusable ?? refusalOf(request, facts, route) };
   }
 }
 
 function refusalOf(request: IncomingMessage, facts: RequestHeaderFacts, route: Route): OutriggerError | null {
+  // Node's parser lets 0.9 and 2.0 through.
+  if (request.httpVersionMajor !== 1)
+    return new OutriggerError('request_malformed', 'not HTTP/1.0 or HTTP/1.1');
   if (facts.invalid !== null) return new OutriggerError('request_malformed', facts.invalid);
   // RFC 9112, section 3.2: an HTTP/1.1 request has exactly one Host.
   if (facts.hostCount === 0 && request.httpVersionMinor > 0) {
@@ -119,7 +124,6 @@ function refusalOf(request: IncomingMessage, facts: RequestHeaderFacts, route: R
   if (facts.chunked && request.httpVersionMinor === 0) {
     return new OutriggerError('request_malformed', 'Transfer-Encoding in HTTP/1.0');
   }
-  if (facts.loop) return new OutriggerError('loop_detected', 'Via names this sidecar');
   if (request.method === 'TRACE') return new OutriggerError('method_unsupported', 'TRACE');
   if (facts.expectUnknown) return new OutriggerError('expectation_failed');
   if (route.access === 'deny') return new OutriggerError('access_denied', `route ${route.name}`);

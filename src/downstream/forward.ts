@@ -7,9 +7,8 @@
  * ends whatever is under way.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
-import type { Dispatch, Exchange, InformationalSink } from '../exchange.ts';
+import type { Dispatch, Exchange, InformationalSink, Phase } from '../exchange.ts';
 import { applyEdits } from '../headers/edits.ts';
 import { isNamed } from '../headers/field-names.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
@@ -19,6 +18,7 @@ import type { Admission } from './admission.ts';
 import { drain } from './drain.ts';
 import { replyOf } from './reply.ts';
 import type { RequestTarget, TargetReader } from './target.ts';
+import type { Holder } from './turns.ts';
 
 export interface ForwardOptions {
   readonly admission: Admission;
@@ -78,21 +78,26 @@ export class Forwarder {
       forwarding.holdsBack = true;
     }
     // Later, so that a small body that came with the head is here whole and can go out with it.
-    queueMicrotask(() => forwarding.follow(dispatch(exchange)));
+    queueMicrotask(() => {
+      // A body that came with the head may have been found wrong meanwhile.
+      if (exchange.aborted === null) forwarding.follow(dispatch(exchange));
+    });
     return forwarding;
   }
 }
 
-export class Forwarding implements ResponseSink, InformationalSink {
+export class Forwarding implements ResponseSink, InformationalSink, Holder {
   readonly exchange: Exchange;
   /** The caller sends its body only after 100 Continue. */
   holdsBack = false;
-  readonly #request: IncomingMessage;
+  readonly request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #requestIdHeader: string;
   readonly #live: Set<Exchange>;
   #upstream: Response | null = null;
   #error: OutriggerError | null = null;
+  /** What the exchange was busy with when the caller broke off its body. */
+  #left: Phase | null = null;
   #chunked = false;
   #flushTimer: NodeJS.Timeout | null = null;
 
@@ -104,7 +109,7 @@ export class Forwarding implements ResponseSink, InformationalSink {
     live: Set<Exchange>,
   ) {
     this.exchange = exchange;
-    this.#request = request;
+    this.request = request;
     this.#response = response;
     this.#requestIdHeader = requestIdHeader;
     this.#live = live;
@@ -120,13 +125,16 @@ export class Forwarding implements ResponseSink, InformationalSink {
 
   /** The request's own bytes turned out to be wrong after its head had been taken. */
   malformed(error: OutriggerError): void {
-    if (this.#upstream || this.exchange.attempts.length === 0) this.#cut(error);
-    else this.exchange.abort(error);
+    if (this.exchange.finished) return;
+    // A caller that closes in the middle of its body has left; one that only half-closed gets to know why.
+    if (error.name === 'request_body_incomplete') this.#left = this.exchange.phase;
+    this.exchange.abort(error);
+    if (!this.#error) this.fail(error);
   }
 
   informational(status: number, headers: readonly string[]): void {
     // RFC 9110, section 15.2: never to an HTTP/1.0 caller.
-    if (this.#request.httpVersionMinor === 0 || this.#response.headersSent) return;
+    if (this.request.httpVersionMinor === 0 || this.#response.headersSent) return;
     const fields: Record<string, string[]> = Object.create(null);
     for (let i = 0; i + 1 < headers.length; i += 2)
       (fields[headers[i] as string] ??= []).push(headers[i + 1] as string);
@@ -151,8 +159,8 @@ export class Forwarding implements ResponseSink, InformationalSink {
     applyEdits(headers, exchange.route.policy.headers.response);
     this.#chunked =
       upstream.length === null &&
-      this.#request.httpVersionMinor > 0 &&
-      this.#request.method !== 'HEAD' &&
+      this.request.httpVersionMinor > 0 &&
+      this.request.method !== 'HEAD' &&
       status !== 204 &&
       status !== 304;
     // RFC 9110, section 6.6.2: it announces trailers, which only a chunked body has.
@@ -174,8 +182,8 @@ export class Forwarding implements ResponseSink, InformationalSink {
   };
 
   #failed = (thrown: unknown): void => {
-    const error = asOutriggerError(thrown);
-    if (!this.exchange.finished) this.fail(error);
+    // Whoever aborted the exchange may have answered already.
+    if (!this.exchange.finished && !this.#error) this.fail(asOutriggerError(thrown));
   };
 
   // The body
@@ -243,6 +251,7 @@ export class Forwarding implements ResponseSink, InformationalSink {
     if (
       doubtful ||
       error.name === 'request_malformed' ||
+      error.name === 'request_body_incomplete' ||
       error.name === 'draining' ||
       this.holdsBack ||
       status === 408
@@ -251,8 +260,8 @@ export class Forwarding implements ResponseSink, InformationalSink {
     }
     this.exchange.status = reply.status;
     response.writeHead(reply.status, reply.statusText, reply.headers);
-    response.end(this.#request.method === 'HEAD' ? undefined : reply.body);
-    this.exchange.responseBytes += this.#request.method === 'HEAD' ? 0 : Buffer.byteLength(reply.body);
+    response.end(this.request.method === 'HEAD' ? undefined : reply.body);
+    this.exchange.responseBytes += this.request.method === 'HEAD' ? 0 : Buffer.byteLength(reply.body);
     this.#boundFlush();
   }
 
@@ -267,23 +276,21 @@ export class Forwarding implements ResponseSink, InformationalSink {
 
   #onClose = (): void => {
     const { exchange } = this;
+    const error = this.#error;
     if (this.#flushTimer) clearTimeout(this.#flushTimer);
     this.#live.delete(exchange);
-    const body = exchange.body;
-    if (this.#response.writableFinished) {
-      if (this.#error) exchange.finish(this.#error.row.outcome, this.#error);
-      else exchange.finish('completed');
-      if (body && !this.#request.complete) drain(this.#request, this.#request.socket);
-      return;
+    const whole = this.#response.writableFinished;
+    if (this.#left) exchange.finish('aborted', error, `caller left while ${this.#left}`);
+    else if (whole) exchange.finish(error ? error.row.outcome : 'completed', error);
+    else if (error) {
+      exchange.pending?.cancel(error);
+      exchange.finish(this.#response.headersSent ? 'truncated' : error.row.outcome, error);
+    } else {
+      const { phase } = exchange;
+      exchange.abort(new OutriggerError('caller_left'));
+      exchange.finish('aborted', null, `caller left while ${phase}`);
     }
-    if (this.#error) {
-      exchange.pending?.cancel(this.#error);
-      exchange.finish(this.#response.headersSent ? 'truncated' : this.#error.row.outcome, this.#error);
-      return;
-    }
-    const phase = exchange.phase;
-    exchange.abort(new OutriggerError('caller_left'));
-    exchange.finish('aborted', null, `caller left while ${phase}`);
+    if (whole && !this.request.complete) drain(this.request, this.request.socket);
   };
 }
 
@@ -295,6 +302,3 @@ function removeField(headers: string[], lower: string): void {
 function ignore(): void {
   // A request that breaks off is seen by the close of its response.
 }
-
-/** The socket of a request, for whoever must know which exchange is on it. */
-export type CallerSocket = Socket & { forwarding?: Forwarding | null };

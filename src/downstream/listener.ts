@@ -2,17 +2,19 @@
  * The listener that the application talks to: Node's HTTP server, strictly set up, and what becomes of
  * its events. What the parser refuses is answered and logged here, for no exchange exists yet.
  */
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { ListenAddress } from '../config/config.ts';
 import { type ErrorName, OutriggerError } from '../errors.ts';
 import { Exchange, type ExchangeObserver } from '../exchange.ts';
 import type { RequestIds } from '../headers/request-id.ts';
 import type { Route } from '../policy/policy.ts';
 import { clientOf } from './admission.ts';
-import type { CallerSocket, Forwarder } from './forward.ts';
+import type { Forwarder } from './forward.ts';
 import { replyBytes, replyOf } from './reply.ts';
 import type { Tunnels } from './tunnel.ts';
+import { Turns } from './turns.ts';
 
 export interface ListenerOptions {
   readonly forwarder: Forwarder;
@@ -25,6 +27,8 @@ export interface ListenerOptions {
   readonly headTimeoutMs: number;
   readonly idleTimeoutMs: number;
 }
+
+type CallerSocket = Socket & { turns?: Turns };
 
 /** How often Node looks for heads that are late, milliseconds. */
 const HEAD_CHECK_MS = 1_000;
@@ -52,11 +56,13 @@ export class Listener {
       joinDuplicateHeaders: false,
     });
     const server = this.#server;
+    // Left alone, Node drops fields beyond the thousandth without a word; headerBytes bounds them all.
+    server.maxHeadersCount = 0;
     const onRequest = this.#onRequest;
     server.on('request', onRequest);
     server.on('checkContinue', onRequest);
     server.on('checkExpectation', onRequest);
-    server.on('connect', (request, socket, head) => options.tunnels.handle(request, socket, head));
+    server.on('connect', this.#onConnect);
     server.on('connection', this.#onConnection);
     server.on('clientError', this.#onClientError);
   }
@@ -100,24 +106,40 @@ export class Listener {
     this.onConnections?.();
   };
 
-  #onRequest = (request: IncomingMessage, response: Parameters<Forwarder['handle']>[1]): void => {
-    (request.socket as CallerSocket).forwarding = this.#options.forwarder.handle(request, response);
+  #onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    const turns = turnsOf(request.socket);
+    turns.take(request, () => {
+      const forwarding = this.#options.forwarder.handle(request, response);
+      // After the exchange's own listener, which finishes it.
+      response.on('close', turns.over);
+      return forwarding;
+    });
+  };
+
+  #onConnect = (request: IncomingMessage, duplex: Duplex, head: Buffer): void => {
+    const turns = turnsOf(duplex as Socket);
+    turns.take(request, () => {
+      this.#options.tunnels.handle(request, duplex, head);
+      return null;
+    });
   };
 
   /** What Node's parser would not take: the answer is ours, and the connection ends with it (RFC 9112, section 2.2). */
   #onClientError = (thrown: Error & { code?: string; reason?: string }, duplex: unknown): void => {
-    const socket = duplex as CallerSocket;
+    const socket = duplex as Socket;
     const code = thrown.code ?? '';
     if (socket.destroyed || code === 'ECONNRESET' || code === 'EPIPE') {
       socket.destroy();
       return;
     }
     const error = clientError(code, thrown.reason);
-    const { forwarding } = socket;
-    if (forwarding && !forwarding.exchange.finished) {
-      forwarding.malformed(error);
-      return;
-    }
+    turnsOf(socket).broken(error, () => {
+      const noBody = error.name === 'request_body_incomplete';
+      this.#answer(noBody ? new OutriggerError('request_malformed', 'the head broke off') : error, socket);
+    });
+  };
+
+  #answer(error: OutriggerError, socket: Socket): void {
     // Connected and silent: nobody asked for anything.
     if (!socket.writable || (error.name === 'request_head_timeout' && socket.bytesRead === 0)) {
       socket.destroy();
@@ -141,12 +163,18 @@ export class Listener {
     const timer = setTimeout(() => socket.destroy(), HEAD_CHECK_MS);
     socket.once('close', () => clearTimeout(timer));
     exchange.finish(error.row.outcome, error);
-  };
+  }
+}
+
+function turnsOf(socket: CallerSocket): Turns {
+  socket.turns ??= new Turns(socket);
+  return socket.turns;
 }
 
 function clientError(code: string, reason: string | undefined): OutriggerError {
   let name: ErrorName = 'request_malformed';
   if (code === 'HPE_HEADER_OVERFLOW') name = 'request_head_too_large';
   else if (code === 'ERR_HTTP_REQUEST_TIMEOUT') name = 'request_head_timeout';
+  else if (code === 'HPE_INVALID_EOF_STATE') name = 'request_body_incomplete';
   return new OutriggerError(name, reason ?? code);
 }

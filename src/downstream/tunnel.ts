@@ -86,6 +86,8 @@ class Tunnel {
     socket.on('end', this.#onLeft);
     socket.on('close', this.#onLeft);
     socket.on('error', ignore);
+    // Node's timer for connections that wait for their next request is none of a tunnel's.
+    socket.setTimeout(0);
   }
 
   follow(dispatched: Promise<FarEnd>): void {

@@ -147,13 +147,13 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     const exchange = this.#exchange;
     this.#attempt.address = connection.address;
     this.#attempt.reused = connection.used;
-    exchange.phase = 'waiting for the head';
     const body = exchange.body;
+    exchange.phase = body ? 'sending the body' : 'waiting for the head';
     let payload: Buffer | BodyReader | null = null;
     if (body) payload = body.whole() ?? (this.#reader = body.open());
     connection.dispatch(
       {
-        method: exchange.method as Dispatcher.HttpMethod,
+        method: exchange.method,
         path: exchange.path,
         headers: exchange.headers,
         body: payload as Buffer | null,
@@ -183,7 +183,9 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
   }
 
   onRequestSent(): void {
-    if (!this.#over && !this.#headOut) this.#attempt.timer?.sent();
+    if (this.#over || this.#headOut) return;
+    this.#exchange.phase = 'waiting for the head';
+    this.#attempt.timer?.sent();
   }
 
   // The response

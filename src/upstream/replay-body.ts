@@ -39,6 +39,8 @@ export type ReplayRefusal = 'larger than replayBytes' | 'limits.replayBytes reac
 
 const DONE: IteratorResult<Buffer, undefined> = { done: true, value: undefined };
 
+const OVER = new Error('the attempt is over');
+
 /** One attempt's view of the body, from its first byte. */
 export class BodyReader implements AsyncIterableIterator<Buffer, undefined> {
   readonly #body: RequestBody;
@@ -65,7 +67,8 @@ export class BodyReader implements AsyncIterableIterator<Buffer, undefined> {
   }
 
   next(): Promise<IteratorResult<Buffer, undefined>> {
-    if (this.#closed) return Promise.resolve(DONE);
+    // Never the end: it would make a whole body of what is a part of one.
+    if (this.#closed) return Promise.reject(OVER);
     const chunk = this.#body.chunkAt(this.#position);
     if (chunk) {
       this.#position++;
@@ -94,7 +97,7 @@ export class BodyReader implements AsyncIterableIterator<Buffer, undefined> {
     const stop = this.#stop;
     this.#wake = null;
     this.#stop = null;
-    stop?.(new Error('the attempt is over'));
+    stop?.(OVER);
   }
 }
 
