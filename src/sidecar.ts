@@ -46,6 +46,22 @@ export interface Addresses {
 /** How a drain ended: the callers had gone, or the time was up and the rest was cut. */
 export type DrainEnd = 'quiet' | 'timeout';
 
+/** A listener that could not be opened, by the configuration key that names it. */
+export class ListenError extends Error {
+  readonly key: string;
+  readonly address: ListenAddress;
+  /** Node's own: EADDRINUSE and its like. */
+  readonly code: string;
+
+  constructor(key: string, address: ListenAddress, cause: NodeJS.ErrnoException) {
+    super(cause.message, { cause });
+    this.name = 'ListenError';
+    this.key = key;
+    this.address = address;
+    this.code = cause.code ?? cause.message;
+  }
+}
+
 /** After a cut, the log lines of what was cut come within this time, milliseconds. */
 const CUT_MS = 500;
 
@@ -119,7 +135,6 @@ export class Sidecar {
     });
     const targets = new TargetReader();
     const { forwards, tunnels } = this.#stacks(context);
-    const self = this;
     this.#listener = new Listener({
       forwarder: new Forwarder({
         admission,
@@ -136,12 +151,12 @@ export class Sidecar {
         dispatchFor: (route) => tunnels(route.policy),
         counter: {
           tunnelBytes: (direction, bytes) => metrics.tunnelBytes(direction, bytes),
-          tunnelOpened() {
-            self.#tunnels++;
+          tunnelOpened: () => {
+            this.#tunnels++;
             metrics.tunnelOpened();
           },
-          tunnelClosed() {
-            self.#tunnels--;
+          tunnelClosed: () => {
+            this.#tunnels--;
             metrics.tunnelClosed();
           },
         },
@@ -181,14 +196,16 @@ export class Sidecar {
     };
   }
 
-  /** Opens every listener, the application's last; rejects with Node's error, and nothing stays open. */
+  /** Opens every listener, the application's last; rejects with a ListenError, and nothing stays open. */
   async start(): Promise<Addresses> {
     const { listen } = this.#config;
     try {
-      const admin = await this.#admin.listen(listen.admin);
+      const admin = await open('listen.admin', this.#admin, listen.admin);
       const telemetry =
-        this.#telemetry && listen.telemetry ? await this.#telemetry.listen(listen.telemetry) : null;
-      const proxy = await this.#listener.listen(listen.proxy);
+        this.#telemetry && listen.telemetry
+          ? await open('listen.telemetry', this.#telemetry, listen.telemetry)
+          : null;
+      const proxy = await open('listen.proxy', this.#listener, listen.proxy);
       for (const address of [admin, telemetry, proxy]) if (address) this.#guard.protect(address);
       this.#started = true;
       return { admin, telemetry, proxy };
@@ -258,6 +275,18 @@ export class Sidecar {
       ready: this.#started && !draining,
       detail: { started: this.#started, draining, exchangesInFlight: this.#live.size },
     };
+  }
+}
+
+async function open(
+  key: string,
+  listener: { listen(address: ListenAddress): Promise<ListenAddress> },
+  address: ListenAddress,
+): Promise<ListenAddress> {
+  try {
+    return await listener.listen(address);
+  } catch (error) {
+    throw new ListenError(key, address, error as NodeJS.ErrnoException);
   }
 }
 

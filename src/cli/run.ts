@@ -6,7 +6,7 @@
 import type { ListenAddress } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError, formatProblem } from '../config/problem.ts';
-import { Sidecar } from '../sidecar.ts';
+import { ListenError, Sidecar } from '../sidecar.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { Output } from './check.ts';
 import { DONE, FAILED, INVALID } from './exit-code.ts';
@@ -23,15 +23,16 @@ function print({ host, port }: ListenAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function listenProblem(error: NodeJS.ErrnoException & { address?: string; port?: number }): string {
-  const where = error.port === undefined ? 'its address' : `${error.address}:${error.port}`;
+function listenProblem({ key, address, code }: ListenError): string {
   const why =
-    error.code === 'EADDRINUSE'
+    code === 'EADDRINUSE'
       ? 'the address is in use'
-      : error.code === 'EACCES'
+      : code === 'EACCES'
         ? 'not permitted (ports below 1024 need a privilege)'
-        : (error.code ?? error.message);
-  return `outrigger: cannot listen on ${where}: ${why}; see listen.proxy, listen.admin and listen.telemetry`;
+        : code === 'EADDRNOTAVAIL'
+          ? 'this machine has no such address'
+          : code;
+  return `outrigger: ${key}: cannot listen on ${print(address)}: ${why}`;
 }
 
 /** Resolves with the exit code once the sidecar has ended. */
@@ -44,6 +45,7 @@ export async function run({ files, env, version, terminal, err }: RunOptions): P
     for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
     return INVALID;
   }
+  const asked = askedToEnd();
   const sink = createLog({ level: config.log.level, format: config.log.format });
   const sidecar = new Sidecar(config, version, sink);
   try {
@@ -59,34 +61,33 @@ export async function run({ files, env, version, terminal, err }: RunOptions): P
       'ready',
     );
   } catch (error) {
-    err.write(`${listenProblem(error as NodeJS.ErrnoException)}\n`);
+    if (!(error instanceof ListenError)) throw error;
+    err.write(`${listenProblem(error)}\n`);
     return INVALID;
   }
-  const signal = await firstSignal();
-  process.once('SIGTERM', () => endAtOnce(sink));
-  process.once('SIGINT', () => endAtOnce(sink));
-  sink.log.info({ signal }, 'draining');
+  // Whoever waits for the line should not wait for the next one.
   sink.flush();
-  const end = await sidecar.drain();
+  sink.log.info({ signal: await asked.once }, 'draining');
+  sink.flush();
+  const end = await Promise.race([sidecar.drain(), asked.twice]);
   await sidecar.stop();
   sink.log.info({ end }, 'stopped');
   sink.flush();
-  return DONE;
+  return end === 'signal' ? FAILED : DONE;
 }
 
-function firstSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    const on = (signal: NodeJS.Signals): void => {
-      process.off('SIGTERM', on);
-      process.off('SIGINT', on);
-      resolve(signal);
-    };
-    process.on('SIGTERM', on);
-    process.on('SIGINT', on);
-  });
-}
-
-function endAtOnce(sink: { flush(): void }): void {
-  sink.flush();
-  process.exit(FAILED);
+/** Listens from now on: a signal while the sidecar starts counts, and is not lost to process 1 of a container. */
+function askedToEnd(): { once: Promise<NodeJS.Signals>; twice: Promise<'signal'> } {
+  const once = Promise.withResolvers<NodeJS.Signals>();
+  const twice = Promise.withResolvers<'signal'>();
+  let count = 0;
+  const on = (signal: NodeJS.Signals): void => {
+    count++;
+    if (count === 1) once.resolve(signal);
+    else if (count === 2) twice.resolve('signal');
+    else process.exit(FAILED);
+  };
+  process.on('SIGTERM', on);
+  process.on('SIGINT', on);
+  return { once: once.promise, twice: twice.promise };
 }

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { call } from '../support/caller.ts';
+import { HttpOrigin } from '../support/origin.ts';
+import { file, folder, outrigger, SidecarProcess } from '../support/process.ts';
+
+const READY_MS = 1_000;
+
+/** A port that somebody else has. */
+async function taken(t: TestContext): Promise<number> {
+  const server: Server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+test('run is ready in under a second', async (t) => {
+  const times: number[] = [];
+  for (let n = 0; n < 3; n++) {
+    const sidecar = await SidecarProcess.start(t);
+    times.push(sidecar.readyMs);
+    sidecar.signal('SIGKILL');
+    await sidecar.end();
+  }
+  t.diagnostic(`ready after ${times.map((ms) => ms.toFixed(0)).join(', ')} ms`);
+  // The machine of a test may be busy for a moment; it is not busy three times.
+  assert.ok(Math.min(...times) < READY_MS, times.join(' '));
+});
+
+test('a signal ends an idle sidecar with exit code 0', async (t) => {
+  const sidecar = await SidecarProcess.start(t, 'shutdown: { quiet: 10ms }');
+  sidecar.signal('SIGTERM');
+  assert.deepEqual(await sidecar.end(), { code: 0, signal: null });
+  assert.equal(sidecar.stderr, '');
+});
+
+test('--help and help print the commands, --version the version, and both exit with 0', async (t) => {
+  for (const args of [['--help'], ['-h'], ['help'], ['run', '--help']]) {
+    const { code, stdout, stderr } = await outrigger(t, args);
+    assert.deepEqual([code, stderr], [0, ''], args.join(' '));
+    assert.match(stdout, /outrigger \[run\] \[--config FILE\]/);
+  }
+  const { code, stdout } = await outrigger(t, ['--version']);
+  assert.equal(code, 0);
+  assert.match(stdout, /^outrigger \d+\.\d+\.\d+\n$/);
+});
+
+test('wrong usage is one line on standard error that says what was meant, and exit code 2', async (t) => {
+  const wrong: [string[], RegExp][] = [
+    [['chekc'], /unknown command "chekc"; did you mean check\?/],
+    [['--confg', 'a.yaml'], /unknown option --confg; did you mean --config\?/],
+    [['run', '--config'], /--config needs the name of a file/],
+    [['run', 'a.yaml'], /run takes no "a.yaml"; files are given with --config FILE/],
+  ];
+  for (const [args, says] of wrong) {
+    const { code, stdout, stderr } = await outrigger(t, args);
+    assert.deepEqual([code, stdout], [2, ''], args.join(' '));
+    assert.match(stderr, says);
+    assert.equal(stderr.split('\n').length, 2, stderr);
+  }
+});
+
+test('check prints every problem as file:line:column with what was meant, and exits with 2', async (t) => {
+  const name = file(t, 'listn: {}\npolicy:\n  timeouts: { head: 30 }\n  retry:\n    attemps: 3\n');
+  const { code, stdout, stderr } = await outrigger(t, ['check', '--config', name]);
+  assert.deepEqual([code, stdout], [2, '']);
+  const lines = stderr.trimEnd().split('\n');
+  assert.equal(lines.length, 3, stderr);
+  assert.match(lines[0] as string, /^.+:1:1: unknown key "listn".*did you mean "listen"\?$/);
+  assert.match(lines[1] as string, /^.+:3:21: .*(duration|ms)/);
+  assert.match(lines[2] as string, /^.+:5:5: unknown key "attemps".*did you mean "attempts"\?$/);
+  for (const line of lines) assert.ok(line.startsWith(`${name}:`), line);
+});
+
+test('check says ok to what run would take, and starts nothing', async (t) => {
+  const name = file(t, `listen: { proxy: "127.0.0.1:${await taken(t)}" }\n`);
+  const { code, stdout } = await outrigger(t, ['check', '--config', name]);
+  assert.deepEqual([code, stdout], [0, `ok: ${name}\n`]);
+});
+
+test('a configuration that cannot be used is one line on standard error, exit code 2, and nothing is started', async (t) => {
+  const unreadable = file(t, '');
+  chmodSync(unreadable, 0);
+  const directory = join(folder(t), 'a-directory');
+  mkdirSync(directory);
+  const broken: [string, RegExp][] = [
+    [file(t, 'policy: { pool: { queueTimeout: 2 } }\n'), /:1:33: .*queueTimeout.*(duration|ms)/],
+    [file(t, 'policy: { pool: { queueTimeout: 2 seconds } }\n'), /:1:33: .*queueTimeout/],
+    [file(t, 'limits:\n  conections: 5\n'), /:2:3: unknown key "conections".*did you mean "connections"\?/],
+    [file(t, 'listen: [\n'), /:\d+:\d+: /],
+    [join(folder(t), 'missing.yaml'), /missing\.yaml: cannot be read: there is no such file/],
+    [directory, /a-directory: cannot be read: it is a directory/],
+  ];
+  // To root every file is readable.
+  if (process.getuid?.() !== 0) broken.push([unreadable, /: cannot be read: permission denied/]);
+  for (const [name, says] of broken) {
+    const { code, stdout, stderr } = await outrigger(t, ['run', '--config', name]);
+    assert.deepEqual([code, stdout], [2, ''], stderr);
+    assert.match(stderr, says);
+    assert.equal(stderr.split('\n').length, 2, stderr);
+  }
+});
+
+test('a port in use is one line that names its key, exit code 2, and the other listeners do not keep it alive', async (t) => {
+  const used = await taken(t);
+  for (const key of ['proxy', 'admin', 'telemetry']) {
+    const ports = { proxy: 0, admin: 0, telemetry: 0, [key]: used };
+    const listen = Object.entries(ports).map(([name, port]) => `${name}: "127.0.0.1:${port}"`);
+    const name = file(t, `listen: { ${listen.join(', ')} }\n`);
+    const { code, stdout, stderr } = await outrigger(t, ['run', '--config', name]);
+    assert.deepEqual([code, stdout], [2, '']);
+    assert.equal(
+      stderr,
+      `outrigger: listen.${key}: cannot listen on 127.0.0.1:${used}: the address is in use\n`,
+    );
+  }
+});
+
+test('an address that this machine does not have is one line, exit code 2', async (t) => {
+  const name = file(t, 'listen: { proxy: "192.0.2.1:3128", admin: "127.0.0.1:0" }\n');
+  const { code, stdout, stderr } = await outrigger(t, ['run', '--config', name]);
+  assert.deepEqual([code, stdout], [2, '']);
+  assert.match(stderr, /^outrigger: listen\.proxy: cannot listen on 192\.0\.2\.1:3128: .+\n$/);
+});
+
+test('OUTRIGGER_CONFIG names the files, and --config takes its place', async (t) => {
+  const good = file(t, 'log: { query: keep }\n');
+  const bad = file(t, 'nonsense: 1\n');
+  const env = { OUTRIGGER_CONFIG: `${good}:${bad}` };
+  const both = await outrigger(t, ['check'], { env });
+  assert.equal(both.code, 2);
+  assert.ok(both.stderr.startsWith(`${bad}:1:1: unknown key "nonsense"`), both.stderr);
+  const given = await outrigger(t, ['check', '--config', good], { env });
+  assert.deepEqual([given.code, given.stdout], [0, `ok: ${good}\n`]);
+});
+
+test('a later file overrides an earlier one and the environment overrides both, key by key', async (t) => {
+  const origin = await HttpOrigin.start();
+  t.after(() => origin.close());
+  const sidecar = await SidecarProcess.start(
+    t,
+    'requestId: { header: X-From-File }\nlog: { query: keep }\n',
+    {
+      env: { OUTRIGGER__REQUESTID__HEADER: 'X-From-Environment' },
+    },
+  );
+  const { headers } = await call(sidecar.port, `${origin.url}/a?b=c`);
+  const [line] = await sidecar.exchangeLines(1);
+  assert.equal(headers['x-from-environment'], line?.requestId);
+  assert.equal(line?.path, '/a?b=c');
+});
+
+test('a wrong value in the environment is one line that names the variable, exit code 2', async (t) => {
+  const { code, stdout, stderr } = await outrigger(t, ['run'], {
+    env: { OUTRIGGER__LISTEN__PROXI: '127.0.0.1:0' },
+  });
+  assert.deepEqual([code, stdout], [2, '']);
+  assert.match(stderr, /^OUTRIGGER__LISTEN__PROXI: unknown key "PROXI".*did you mean "proxy"\?\n$/);
+});
