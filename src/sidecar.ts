@@ -3,6 +3,7 @@
  * parts, starts the listeners, and takes them down in the right order. No part knows it.
  */
 import { randomFillSync } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { AdminServer } from './admin/server.ts';
 import type { Config, ListenAddress } from './config/config.ts';
@@ -78,6 +79,8 @@ export class Sidecar {
   readonly #connections: Semaphore;
   readonly #replay: ReplayBound;
   readonly #live = new Set<Exchange>();
+  /** Called whenever an exchange has finished and it was the last. */
+  #onIdle: (() => void) | null = null;
   #tunnels = 0;
   #draining: Promise<DrainEnd> | null = null;
   #started = false;
@@ -101,9 +104,10 @@ export class Sidecar {
     const accessLog = new AccessLog(sink, { query: config.log.query, level: config.log.level });
     const metrics = this.#metrics;
     const observer: ExchangeObserver = {
-      exchangeFinished(exchange) {
+      exchangeFinished: (exchange) => {
         accessLog.exchangeFinished(exchange);
         metrics.exchangeFinished(exchange);
+        if (this.#onIdle !== null && this.#live.size === 0) this.#onIdle();
       },
     };
 
@@ -251,10 +255,19 @@ export class Sidecar {
     // One turn of the event loop, so that the answers of what was cut get out.
     await new Promise((resolve) => setImmediate(resolve));
     this.#listener.cut();
-    await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, CUT_MS).unref())]);
+    // The last socket is closed before those who wait for its end are told of it.
+    await Promise.race([Promise.all([stopped, this.#idle()]), sleep(CUT_MS, undefined, { ref: false })]);
     this.#origins.close();
     await Promise.all([this.#admin.close(), this.#telemetry?.close()]);
     this.#sink.flush();
+  }
+
+  /** Resolves once every exchange has finished, and so has been logged. */
+  #idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+      if (this.#live.size === 0) resolve();
+    });
   }
 
   /** Upstream state of this moment. */

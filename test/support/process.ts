@@ -57,8 +57,6 @@ export function environment(more: Readonly<Record<string, string>> = {}): Record
 export interface Launch {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** Where standard output goes: read by the test, not read by anybody, or a descriptor. */
-  readonly stdout?: 'read' | 'unread' | number;
 }
 
 /** How a process ended; `signal` when something else ended it. */
@@ -75,14 +73,14 @@ export class OutriggerProcess {
   stderr = '';
   #end: End | null = null;
 
-  constructor(t: TestContext, args: readonly string[], { env, cwd, stdout = 'read' }: Launch = {}) {
+  constructor(t: TestContext, args: readonly string[], { env, cwd }: Launch = {}) {
     this.child = spawn(process.execPath, [MAIN, ...args], {
       env: environment(env),
-      stdio: ['ignore', typeof stdout === 'number' ? stdout : 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       ...(cwd === undefined ? {} : { cwd }),
     });
     endWith(t, this.child);
-    if (stdout === 'read') this.child.stdout?.on('data', (text: Buffer) => (this.stdout += text));
+    this.child.stdout?.on('data', (text: Buffer) => (this.stdout += text));
     this.child.stderr?.on('data', (text: Buffer) => (this.stderr += text));
     this.child.once('exit', (code, signal) => (this.#end = { code, signal }));
   }
