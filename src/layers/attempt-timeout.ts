@@ -7,7 +7,7 @@ import { type ErrorName, OutriggerError } from '../errors.ts';
 import type { AttemptTimer, Exchange, Layer } from '../exchange.ts';
 import type { TimeoutPolicy } from '../policy/policy.ts';
 
-type Stage = 'none' | 'sending' | 'head' | 'receiving';
+type Stage = 'none' | 'over' | 'sending' | 'head' | 'receiving';
 
 class Timer implements AttemptTimer {
   readonly #exchange: Exchange;
@@ -29,8 +29,9 @@ class Timer implements AttemptTimer {
   }
 
   answered(): void {
+    if (this.#stage === 'over') return;
     // The idle timer starts with `receiving`, if the body is not here already.
-    this.stop();
+    this.#clear();
   }
 
   receiving(): void {
@@ -38,12 +39,19 @@ class Timer implements AttemptTimer {
   }
 
   stop(): void {
+    this.#clear();
+    this.#stage = 'over';
+  }
+
+  #clear(): void {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     this.#stage = 'none';
   }
 
   #progress(stage: Stage, timeoutMs: number): void {
+    // What a discarded response or an upload still moves is late: the next attempt may be under way.
+    if (this.#stage === 'over') return;
     if (this.#stage === stage) {
       this.#timer?.refresh();
       return;

@@ -12,6 +12,7 @@ import type { TLSSocket } from 'node:tls';
 import { Client, type Dispatcher } from 'undici';
 import type { TimeoutPolicy } from '../policy/policy.ts';
 import { type Dial, type DialContext, Dial as Dialler, type DialObserver, type DialTarget } from './dial.ts';
+import { reset } from './reset.ts';
 
 export type ConnectionState = 'connecting' | 'busy' | 'idle' | 'closing';
 
@@ -141,7 +142,8 @@ export class Connection {
     const socket = this.#socket;
     if (!socket || socket.destroyed) return;
     socket.end();
-    this.#linger = setTimeout(() => socket.destroy(), LINGER_MS);
+    // An origin that does not close its side still holds the connection: it gets a reset.
+    this.#linger = setTimeout(() => this.#reset(), LINGER_MS);
     this.#linger.unref();
   }
 
@@ -150,20 +152,22 @@ export class Connection {
    * any more, and it learns so before it can see a new connection.
    */
   kill(): void {
-    if (this.#dial) {
-      this.#dial.cancel();
-      this.#dial = null;
-    }
-    const wasGone = this.#socket === null;
     this.state = 'closing';
-    if (wasGone) {
-      this.#gone();
+    if (this.#socket) {
+      this.broken ??= ABORTED;
+      this.#reset();
       return;
     }
-    const tcp = this.#tcp as Socket;
-    this.broken ??= ABORTED;
-    if (!tcp.destroyed) tcp.resetAndDestroy();
-    this.#socket?.destroy();
+    const dial = this.#dial;
+    this.#dial = null;
+    dial?.cancel();
+    // It counts until the last socket of the dial is closed.
+    if (dial?.tcp && !dial.tcp.closed) dial.tcp.once('close', () => this.#gone());
+    else this.#gone();
+  }
+
+  #reset(): void {
+    reset(this.#tcp as Socket, this.#socket);
   }
 
   #gone(): void {

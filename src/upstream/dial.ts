@@ -12,6 +12,7 @@ import { type ErrorName, OutriggerError } from '../errors.ts';
 import type { Phase } from '../exchange.ts';
 import type { TimeoutPolicy } from '../policy/policy.ts';
 import type { AddressGuard } from './address-guard.ts';
+import { reset } from './reset.ts';
 import type { LookupCallback, Resolver } from './resolver.ts';
 
 /** What every dial of the process shares. */
@@ -120,13 +121,13 @@ export class Dial {
     this.#context.resolver.resolve(host, this.#lookedUp);
   }
 
-  /** Closes what is open; the observer hears nothing more. */
+  /** Closes what is open; the observer hears nothing more. `tcp` says when the socket has gone. */
   cancel(): void {
     if (this.#over) return;
     this.#over = true;
     this.#settleTimer();
     if (this.#lookedUp) this.#context.resolver.forget(this.target.host, this.#lookedUp);
-    this.#close();
+    if (this.tcp) reset(this.tcp, this.socket);
   }
 
   #begin(phase: Phase, timeoutMs: number, error: ErrorName): void {
@@ -140,15 +141,6 @@ export class Dial {
   #settleTimer(): void {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
-  }
-
-  #close(): void {
-    // A reset, so that an origin that has accepted learns of the end before it can see another connection.
-    if (this.tcp?.connecting === false) this.tcp.resetAndDestroy();
-    this.tcp?.destroy();
-    this.socket?.destroy();
-    this.tcp = null;
-    this.socket = null;
   }
 
   #fail(error: OutriggerError): void {

@@ -17,6 +17,7 @@ export class Lease implements Claimant {
   readonly pool: PoolPolicy;
   readonly fresh: boolean;
   connection: Connection | null = null;
+  since = 0;
   readonly #from: Pool;
   #callback: LeaseCallback | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -29,6 +30,7 @@ export class Lease implements Claimant {
 
   /** True: the connection is here. False: the callback will tell. Throws `queue_full`. */
   take(callback: LeaseCallback): boolean {
+    this.since = performance.now();
     this.connection = this.#from.acquire(this);
     if (this.connection) return true;
     this.#callback = callback;

@@ -47,9 +47,11 @@ export class Origin {
     this.inFlight--;
   }
 
-  /** Whether it would be missed: somebody uses it, or its circuit remembers a failure. */
+  /** Whether it would be missed: a circuit remembers a failure, or the word of an operator. */
   get remembered(): boolean {
-    for (const circuit of this.#circuits.values()) if (circuit.state !== 'closed') return true;
+    for (const circuit of this.#circuits.values()) {
+      if (circuit.state !== 'closed' || circuit.forced) return true;
+    }
     return false;
   }
 

@@ -1,6 +1,8 @@
 /**
  * The origins the sidecar remembers, by key. Bounded by `limits.origins`: the one unused for longest makes
- * place, first among those whose circuit is closed; one that is in use never does.
+ * place, first among those whose circuit is closed; one that is in use never does. One that still has
+ * connections when it is forgotten is the same origin again if it is wanted before they are gone, so that
+ * its limit holds across the change.
  */
 import { OutriggerError } from '../errors.ts';
 import type { OriginSnapshot } from '../telemetry/snapshot.ts';
@@ -14,6 +16,8 @@ export class Origins {
   readonly #limit: number;
   readonly #permits: Semaphore;
   readonly #byKey = new Map<string, Origin>();
+  /** Forgotten, but not yet without connections; no more of them than `limits.connections`. */
+  readonly #leaving = new Map<string, Origin>();
 
   /** `permits` is the limit on upstream connections of the whole process. */
   constructor(limit: number, permits: Semaphore) {
@@ -27,7 +31,9 @@ export class Origins {
     let origin = this.#byKey.get(key);
     if (!origin) {
       if (this.#byKey.size >= this.#limit) this.#evict();
-      origin = new Origin(key, this.#permits, this.#reclaim);
+      origin = this.#leaving.get(key) ?? new Origin(key, this.#permits, this.#reclaim);
+      this.#leaving.delete(key);
+      origin.pool.reopen();
       this.#byKey.set(key, origin);
     }
     origin.enter(now);
@@ -79,6 +85,8 @@ export class Origins {
     if (!victim) throw new OutriggerError('origin_limit', `${this.#limit} origins are in use`, 1);
     this.#byKey.delete(victim.key);
     victim.close();
+    for (const [key, origin] of this.#leaving) if (origin.pool.size === 0) this.#leaving.delete(key);
+    if (victim.pool.size > 0) this.#leaving.set(victim.key, victim);
   }
 
   /** Somebody needs a connection and the process has none left: the one idle longest makes place. */

@@ -3,9 +3,9 @@
  * `#reconcile`, one synchronous function; sockets are opened and closed outside it, by whoever was
  * granted a connection.
  *
- * Rules: first come, first served; a connection counts until its socket is gone, so the origin never sees
- * more than `pool.connections`, not even for a moment; the limit of the whole process is one permit per
- * connection, asked for last. Limits are arguments (they belong to the policy), counts are derived from
+ * Rules: first come, first served, also between origins that share the limit of the whole process (one
+ * permit per connection, asked for last); a connection counts until its socket is gone, so the origin never
+ * sees more than `pool.connections`, not even for a moment; nobody waits while something is free. Limits are arguments (they belong to the policy), counts are derived from
  * the set of connections. It knows no HTTP.
  */
 import { OutriggerError } from '../errors.ts';
@@ -18,6 +18,8 @@ export interface Claimant {
   readonly pool: PoolPolicy;
   /** A tunnel needs a connection that nobody has used. */
   readonly fresh: boolean;
+  /** The moment since which it waits, monotonic milliseconds. */
+  readonly since: number;
   granted(connection: Connection): void;
 }
 
@@ -44,6 +46,11 @@ export class Pool {
   /** Permits of the process granted to us and not yet turned into a connection. */
   #spare = 0;
   #waitsForPermit = false;
+  #reconciling = false;
+  /** Something changed while connections were being given out. */
+  #again = false;
+  /** Nothing is kept any more: its origin is about to be forgotten. */
+  #closed = false;
   #sweep: NodeJS.Timeout | null = null;
   #sweepAt = 0;
 
@@ -79,20 +86,17 @@ export class Pool {
   /** A connection now, or null: then the claimant waits in the queue. Throws when the queue is full. */
   acquire(claimant: Claimant): Connection | null {
     this.#limit = claimant.pool.connections;
-    if (this.#queue.size === 0) {
-      const connection = this.#take(claimant);
-      if (connection) return connection;
-    }
+    // Whoever waits already could not be served, so whoever can be passes nobody that wants the same; but
+    // not while connections are being given out, when it is not known yet who can be served.
+    const connection = this.#reconciling ? null : this.#take(claimant);
+    if (connection) return connection;
     if (this.#queue.size >= claimant.pool.queue) {
-      this.#forgetPermit();
       throw new OutriggerError('queue_full', `${this.#queue.size} exchanges wait already`, 1);
     }
-    for (const first of this.#queue) {
-      if (first.fresh !== claimant.fresh || first.pool !== claimant.pool) this.#mixed = true;
-      break;
-    }
+    const first = this.#first;
+    if (first && (first.fresh !== claimant.fresh || first.pool !== claimant.pool)) this.#mixed = true;
     this.#queue.add(claimant);
-    this.#makeRoom(claimant);
+    this.#reconcile();
     return null;
   }
 
@@ -106,9 +110,8 @@ export class Pool {
     if (connection.state !== 'busy') return;
     const now = performance.now();
     const idleMs = Connection.idleMs(policy.idleTimeoutMs, keepAliveHintMs);
-    // Another origin waits for a connection of the process: an idle one here would keep it waiting.
-    const wanted = this.#queue.size === 0 && this.#permits.waiting > 0;
-    if (wanted || !connection.usable || idleMs <= 0 || now - connection.bornAt >= policy.maxAgeMs) {
+    const aged = now - connection.bornAt >= policy.maxAgeMs;
+    if (this.#closed || !connection.usable || idleMs <= 0 || aged || this.#owesPlace()) {
       connection.close();
       return;
     }
@@ -117,7 +120,7 @@ export class Pool {
     connection.idleUntil = Math.min(now + idleMs, connection.bornAt + policy.maxAgeMs);
     this.#idle.push(connection);
     if (this.#queue.size > 0) this.#reconcile();
-    else this.#scheduleSweep(connection.idleUntil, now);
+    if (connection.state === 'idle') this.#scheduleSweep(connection.idleUntil, now);
   }
 
   /** Closes one idle connection, the one idle longest; false: there is none. */
@@ -127,11 +130,17 @@ export class Pool {
     return connection !== undefined;
   }
 
-  /** Closes all that is idle; what is busy is closed by its exchange. */
+  /** Closes all that is idle, and from here on whatever comes back. */
   close(): void {
+    this.#closed = true;
     while (this.closeOldestIdle());
     if (this.#sweep) clearTimeout(this.#sweep);
     this.#sweep = null;
+  }
+
+  /** Its origin is wanted again before the last connection had gone. */
+  reopen(): void {
+    this.#closed = false;
   }
 
   connectionClosed(connection: Connection): void {
@@ -147,10 +156,70 @@ export class Pool {
     this.#waitsForPermit = false;
     this.#spare++;
     this.#reconcile();
-    this.#forgetPermit();
   }
 
-  #forgetPermit(): void {
+  get #first(): Claimant | undefined {
+    return this.#queue.values().next().value;
+  }
+
+  /** Whether the place of a connection that has come back belongs to somebody who cannot use it as it is. */
+  #owesPlace(): boolean {
+    const first = this.#first;
+    // A tunnel is first: kept for those behind it, the connection would keep it waiting for ever.
+    if (first?.fresh) return true;
+    // Another origin has waited longer for a connection of the process.
+    return this.#permits.waitingSince < (first?.since ?? Number.POSITIVE_INFINITY);
+  }
+
+  /**
+   * The one place where those who wait get connections. Whoever is granted one may fail and come back in
+   * here before `granted` returns: then the outer loop goes round again, so that no stack grows.
+   */
+  #reconcile(): void {
+    this.#again = true;
+    if (this.#reconciling) return;
+    this.#reconciling = true;
+    try {
+      while (this.#again) {
+        this.#again = false;
+        this.#serve();
+      }
+    } finally {
+      this.#reconciling = false;
+    }
+    this.#giveBackPermits();
+  }
+
+  #serve(): void {
+    let fresh = 0;
+    for (const claimant of this.#queue) {
+      const connection = this.#take(claimant);
+      if (connection) {
+        this.#queue.delete(claimant);
+        claimant.granted(connection);
+        continue;
+      }
+      if (this.#all.size < claimant.pool.connections) this.#waitForPermit(claimant);
+      // A tunnel cannot use an idle connection, so one makes place for it.
+      else if (claimant.fresh) fresh++;
+      // Where all want the same, who comes later cannot be served either.
+      if (!this.#mixed) break;
+    }
+    if (fresh > 0 && this.#idle.length > 0) {
+      for (let closing = this.counts().closing; closing < fresh; closing++) this.closeOldestIdle();
+    }
+    if (this.#queue.size === 0) this.#mixed = false;
+  }
+
+  #waitForPermit(claimant: Claimant): void {
+    if (this.#waitsForPermit) return;
+    this.#waitsForPermit = true;
+    this.#permits.wait(this, claimant.since);
+    if (this.#waitsForPermit) this.#reclaim();
+  }
+
+  /** What nobody here needs any more. */
+  #giveBackPermits(): void {
     if (this.#queue.size === 0 && this.#waitsForPermit) {
       this.#waitsForPermit = false;
       this.#permits.forget(this);
@@ -159,25 +228,6 @@ export class Pool {
       this.#spare--;
       this.#permits.release();
     }
-  }
-
-  /** The one place where connections are given out. */
-  #reconcile(): void {
-    let first = true;
-    for (const claimant of this.#queue) {
-      const connection = this.#take(claimant);
-      if (connection) {
-        this.#queue.delete(claimant);
-        claimant.granted(connection);
-        continue;
-      }
-      if (first) this.#makeRoom(claimant);
-      first = false;
-      // Where all want the same, who comes later cannot be served either.
-      if (!this.#mixed) return;
-    }
-    if (this.#queue.size === 0) this.#mixed = false;
-    this.#forgetPermit();
   }
 
   #take(claimant: Claimant): Connection | null {
@@ -199,19 +249,6 @@ export class Pool {
     const connection = new Connection(this);
     this.#all.add(connection);
     return connection;
-  }
-
-  /** Something stands in the claimant's way: see to it that it goes. */
-  #makeRoom(claimant: Claimant): void {
-    if (this.#all.size >= claimant.pool.connections) {
-      // A tunnel cannot use an idle connection, so one makes place for it; one at a time.
-      if (claimant.fresh && this.counts().closing === 0) this.closeOldestIdle();
-      return;
-    }
-    if (this.#waitsForPermit) return;
-    this.#waitsForPermit = true;
-    this.#permits.wait(this);
-    if (this.#waitsForPermit) this.#reclaim();
   }
 
   #scheduleSweep(at: number, now: number): void {

@@ -13,6 +13,7 @@ export interface Waiter {
 
 interface Place {
   readonly waiter: Waiter;
+  readonly since: number;
   previous: Place | null;
   next: Place | null;
 }
@@ -42,6 +43,11 @@ export class Semaphore {
     return this.#places.size;
   }
 
+  /** What the first in the queue gave as the moment since which it waits; Infinity: nobody waits. */
+  get waitingSince(): number {
+    return this.#first === null ? Number.POSITIVE_INFINITY : this.#first.since;
+  }
+
   tryAcquire(): boolean {
     if (this.#held >= this.#limit || this.#first !== null) return false;
     this.#held++;
@@ -54,10 +60,10 @@ export class Semaphore {
     this.#reconcile();
   }
 
-  /** Joins the queue; is granted at once where a permit is free. */
-  wait(waiter: Waiter): void {
+  /** Joins the queue; is granted at once where a permit is free. `since` is for others to look at. */
+  wait(waiter: Waiter, since = 0): void {
     if (this.#places.has(waiter)) throw new RangeError('a waiter waits once');
-    const place: Place = { waiter, previous: this.#last, next: null };
+    const place: Place = { waiter, since, previous: this.#last, next: null };
     if (this.#last === null) this.#first = place;
     else this.#last.next = place;
     this.#last = place;
