@@ -201,7 +201,7 @@ export class Pool {
       }
       if (this.#all.size < claimant.pool.connections) this.#waitForPermit(claimant);
       // A tunnel cannot use an idle connection, so one makes place for it.
-      else if (claimant.fresh) fresh++;
+      else if (claimant.fresh) fresh += this.#mixed ? 1 : this.#queue.size;
       // Where all want the same, who comes later cannot be served either.
       if (!this.#mixed) break;
     }
