@@ -57,7 +57,11 @@ export class Forwarder {
     );
     live.add(exchange);
     const forwarding = new Forwarding(exchange, request, response, admission.requestIdHeader, live);
+    // RFC 9110, section 10.1.1: refused before it was asked for, the body may come or not.
+    forwarding.holdsBack = facts.expectContinue && request.httpVersionMinor > 0;
     if (refusal) {
+      // At once, for what Node throws away by itself is not counted.
+      if (facts.hasBody) drain(request, request.socket);
       forwarding.fail(refusal);
       return forwarding;
     }
@@ -71,11 +75,12 @@ export class Forwarder {
     const body = openBody(request, facts.contentLength, policy.retry);
     exchange.body = body;
     exchange.onFinish(body);
-    if (facts.expectContinue && request.httpVersionMinor > 0) {
-      // RFC 9110, section 10.1.1: the caller holds its body back until it is wanted, that is once the
-      // exchange has been admitted and has a connection.
-      body.onWanted = () => response.writeContinue();
-      forwarding.holdsBack = true;
+    if (forwarding.holdsBack) {
+      // The body is wanted once the exchange has been admitted and has a connection.
+      body.onWanted = () => {
+        forwarding.holdsBack = false;
+        response.writeContinue();
+      };
     }
     // Later, so that a small body that came with the head is here whole and can go out with it.
     queueMicrotask(() => {
@@ -88,7 +93,7 @@ export class Forwarder {
 
 export class Forwarding implements ResponseSink, InformationalSink, Holder {
   readonly exchange: Exchange;
-  /** The caller sends its body only after 100 Continue. */
+  /** The caller sends its body only after 100 Continue, and has not had it. */
   holdsBack = false;
   readonly request: IncomingMessage;
   readonly #response: ServerResponse;
@@ -290,7 +295,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder {
       exchange.abort(new OutriggerError('caller_left'));
       exchange.finish('aborted', null, `caller left while ${phase}`);
     }
-    if (whole && !this.request.complete) drain(this.request, this.request.socket);
+    if (whole && exchange.body && !this.request.complete) drain(this.request, this.request.socket);
   };
 }
 

@@ -7,6 +7,7 @@
  * killed when anything is in doubt. Late callbacks of undici decide nothing. No method throws, for an
  * exception in a handler would end the process.
  */
+import { STATUS_CODES } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { OutriggerError } from '../errors.ts';
 import type { Attempt, Dispatch, Exchange, Pending, Phase, StallWitness } from '../exchange.ts';
@@ -49,6 +50,19 @@ function decode(raw: readonly Buffer[] | readonly string[]): string[] {
   const out: string[] = [];
   for (const part of raw) out.push(typeof part === 'string' ? part : part.toString('latin1'));
   return out;
+}
+
+/** As it came, if it can go on so; it means nothing (RFC 9112, section 4). Null: it would break the head. */
+function reasonPhrase(status: number, text: string): string | null {
+  const usual = STATUS_CODES[status] ?? '';
+  if (text === usual) return text;
+  let plain = true;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f) return null;
+    if (code > 0x7e) plain = false;
+  }
+  return plain ? text : usual;
 }
 
 class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Response, StallWitness {
@@ -198,20 +212,26 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
   ): void {
     if (this.#over) return;
     const raw = decode(controller.rawHeaders as Buffer[]);
+    if (status < 100) {
+      this.cancel(
+        new OutriggerError('response_malformed', `${this.#exchange.target?.origin}: status ${status}`),
+      );
+      return;
+    }
     if (status < 200) {
       this.#interim(status, raw);
       return;
     }
     const { requestIdHeader, pseudonym } = this.#context;
     const facts = forwardResponseHeaders(raw, this.headers, status, requestIdHeader, pseudonym);
-    if (facts.invalid !== null) {
-      this.cancel(
-        new OutriggerError('response_malformed', `${this.#exchange.target?.origin}: ${facts.invalid}`),
-      );
+    const reason = reasonPhrase(status, statusText ?? '');
+    const invalid = facts.invalid ?? (reason === null ? 'a control character in the reason phrase' : null);
+    if (invalid !== null) {
+      this.cancel(new OutriggerError('response_malformed', `${this.#exchange.target?.origin}: ${invalid}`));
       return;
     }
     this.status = status;
-    this.statusText = statusText ?? '';
+    this.statusText = reason as string;
     this.length = facts.contentLength;
     this.trailer = facts.trailer;
     this.retryAfter = facts.retryAfter;

@@ -15,8 +15,6 @@ const BY_CODE: Readonly<Record<string, ErrorName>> = {
   // undici refuses to send it; the caller's request is at fault, and nothing has gone out.
   UND_ERR_INVALID_ARG: 'request_malformed',
   UND_ERR_NOT_SUPPORTED: 'request_malformed',
-  HPE_INVALID_EOF_STATE: 'connection_terminated',
-  HPE_CLOSED_CONNECTION: 'response_malformed',
 };
 
 /** What undici says of a 100 or 101 that nobody asked for. */
@@ -26,7 +24,10 @@ const BAD_RESPONSE = /^bad (response|upgrade)/;
 export function failureOf(error: NodeJS.ErrnoException, origin: string, headOut: boolean): OutriggerError {
   const code = error.code ?? '';
   let name: ErrorName | undefined = BY_CODE[code];
-  if (name === undefined) name = code.startsWith('HPE_') ? 'response_malformed' : undefined;
+  // undici's parser errors have a code in some versions and none in others.
+  if (error.name === 'HTTPParserError') name = 'response_malformed';
+  // Before the head it is not the body that came short: framing that contradicts itself.
+  if (!headOut && code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') name = 'response_malformed';
   if (code === 'UND_ERR_SOCKET' && BAD_RESPONSE.test(error.message)) name = 'response_malformed';
   if (headOut && name === 'connection_terminated') name = 'response_incomplete';
   if (name === undefined) return new OutriggerError('internal', '', null, error);
