@@ -12,11 +12,12 @@ writeFileSync(
   file,
   'listen: { proxy: "127.0.0.1:0", admin: "127.0.0.1:0" }\naccess: { addresses: { allow: [127.0.0.0/8] } }\n',
 );
-const { config } = loadConfig({ files: [file], env: {} });
+const { config } = loadConfig({ files: [file], env: process.env });
 const log = openSync(join(folder, 'log'), 'w');
 rmSync(folder, { recursive: true });
 const sink = createLog({ level: config.log.level, format: config.log.format, fd: log });
 const sidecar = new Sidecar(config, 'bench', sink);
 const { proxy } = await sidecar.start();
 console.log(proxy.port);
+process.once('SIGINT', () => process.exit(0));
 process.once('exit', () => closeSync(log));
