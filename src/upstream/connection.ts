@@ -12,12 +12,9 @@ import type { TLSSocket } from 'node:tls';
 import { Client, type Dispatcher } from 'undici';
 import type { TimeoutPolicy } from '../policy/policy.ts';
 import { type Dial, type DialContext, Dial as Dialler, type DialObserver, type DialTarget } from './dial.ts';
-import { reset } from './reset.ts';
+import { part, reset } from './parting.ts';
 
 export type ConnectionState = 'connecting' | 'busy' | 'idle' | 'closing';
-
-/** How long a peer may take to answer our FIN before the socket is destroyed, milliseconds. */
-const LINGER_MS = 1_000;
 
 /** A Keep-Alive hint is used up to this much before its end, milliseconds. */
 const HINT_MARGIN_MS = 1_000;
@@ -51,7 +48,6 @@ export class Connection {
   #tcp: Socket | null = null;
   #socket: Socket | TLSSocket | null = null;
   #client: Client | null = null;
-  #linger: NodeJS.Timeout | null = null;
 
   constructor(owner: ConnectionOwner) {
     this.#owner = owner;
@@ -135,27 +131,20 @@ export class Connection {
     return Math.max(hintMs - HINT_MARGIN_MS, hintMs / 2);
   }
 
-  /** Ends it in good order and waits for the origin's FIN, so that the origin has counted it off too. */
+  /** Ends it in good order. */
   close(): void {
     if (this.state === 'closing') return;
     this.state = 'closing';
     const socket = this.#socket;
-    if (!socket || socket.destroyed) return;
-    socket.end();
-    // An origin that does not close its side still holds the connection: it gets a reset.
-    this.#linger = setTimeout(() => this.#reset(), LINGER_MS);
-    this.#linger.unref();
+    if (socket && !socket.destroyed) part(this.#tcp as Socket, socket);
   }
 
-  /**
-   * Ends it at once. The origin gets a reset and not a FIN: whatever it was doing for us is not wanted
-   * any more, and it learns so before it can see a new connection.
-   */
+  /** Ends it at once. */
   kill(): void {
     this.state = 'closing';
     if (this.#socket) {
       this.broken ??= ABORTED;
-      this.#reset();
+      reset(this.#tcp as Socket, this.#socket);
       return;
     }
     const dial = this.#dial;
@@ -166,13 +155,7 @@ export class Connection {
     else this.#gone();
   }
 
-  #reset(): void {
-    reset(this.#tcp as Socket, this.#socket);
-  }
-
   #gone(): void {
-    if (this.#linger) clearTimeout(this.#linger);
-    this.#linger = null;
     this.state = 'closing';
     this.#owner.connectionClosed(this);
   }

@@ -12,7 +12,7 @@ import { type ErrorName, OutriggerError } from '../errors.ts';
 import type { Phase } from '../exchange.ts';
 import type { TimeoutPolicy } from '../policy/policy.ts';
 import type { AddressGuard } from './address-guard.ts';
-import { reset } from './reset.ts';
+import { giveUp, reset } from './parting.ts';
 import type { LookupCallback, Resolver } from './resolver.ts';
 
 /** What every dial of the process shares. */
@@ -127,7 +127,8 @@ export class Dial {
     this.#over = true;
     this.#settleTimer();
     if (this.#lookedUp) this.#context.resolver.forget(this.target.host, this.#lookedUp);
-    if (this.tcp) reset(this.tcp, this.socket);
+    if (this.tcp?.connecting) giveUp(this.tcp);
+    else if (this.tcp) reset(this.tcp, this.socket);
   }
 
   #begin(phase: Phase, timeoutMs: number, error: ErrorName): void {
@@ -186,7 +187,7 @@ export class Dial {
       autoSelectFamily: false,
     });
     this.tcp = tcp;
-    const giveUp = (error: OutriggerError) => {
+    const next = (error: OutriggerError) => {
       this.#settleTimer();
       tcp.destroy();
       if (last) this.#fail(error);
@@ -194,7 +195,7 @@ export class Dial {
     };
     this.#timer = setTimeout(
       () =>
-        giveUp(
+        next(
           new OutriggerError(
             'connection_timeout',
             `${host}:${port} at ${address} after ${this.#timeouts.connectMs} ms`,
@@ -204,7 +205,7 @@ export class Dial {
     );
     const onError = (error: NodeJS.ErrnoException) => {
       if (!this.#over)
-        giveUp(
+        next(
           new OutriggerError(
             connectError(error.code),
             `${host}:${port} at ${address}: ${error.code ?? error.message}`,
