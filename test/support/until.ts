@@ -8,3 +8,17 @@ export async function until(condition: () => boolean, what: string, endMs = END_
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
+
+/** Resolves once the number has not changed for a while: whoever moves it has stopped. */
+export async function untilStill(count: () => number, what = 'the flow to stop'): Promise<void> {
+  let last = count();
+  let since = performance.now();
+  await until(() => {
+    const now = count();
+    if (now !== last) {
+      last = now;
+      since = performance.now();
+    }
+    return performance.now() - since > 200;
+  }, what);
+}
