@@ -43,7 +43,8 @@ export class Turns {
       return;
     }
     this.#waiting.push({ request, begin });
-    if (this.#waiting.length < WAITING_MAX || this.#paused) return;
+    if (this.#waiting.length < WAITING_MAX) return;
+    // Again each time: Node resumes a connection on its own account, too.
     this.#paused = true;
     this.#socket.pause();
   }
