@@ -14,6 +14,7 @@ import { isNamed } from '../headers/field-names.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
 import type { RetryPolicy, Route } from '../policy/policy.ts';
 import type { Response, ResponseSink } from '../response.ts';
+import { bodyPassed } from '../spent-buffers.ts';
 import type { Admission } from './admission.ts';
 import { drain } from './drain.ts';
 import { replyOf } from './reply.ts';
@@ -194,6 +195,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder {
   // The body
 
   data(chunk: Buffer): boolean {
+    bodyPassed(chunk.length);
     this.exchange.responseBytes += chunk.length;
     if (this.#response.write(chunk)) return true;
     if (this.#response.listenerCount('drain') === 0) this.#response.on('drain', this.#onDrain);

@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import { OutriggerError } from '../errors.ts';
 import type { Exchange, Outcome, Pending } from '../exchange.ts';
+import { bodyPassed } from '../spent-buffers.ts';
 import type { FarEnd } from './tunnel.ts';
 
 export interface RelayCounter {
@@ -62,6 +63,7 @@ export class Relay implements Pending {
   }
 
   #upstream = (chunk: Buffer): void => {
+    bodyPassed(chunk.length);
     this.#exchange.requestBytes += chunk.length;
     this.#counter.tunnelBytes('upstream', chunk.length);
     this.#idle?.refresh();
@@ -69,6 +71,7 @@ export class Relay implements Pending {
   };
 
   #downstream = (chunk: Buffer): void => {
+    bodyPassed(chunk.length);
     this.#exchange.responseBytes += chunk.length;
     this.#counter.tunnelBytes('downstream', chunk.length);
     this.#idle?.refresh();

@@ -7,6 +7,7 @@
  * body of which nothing went out is intact whatever its size. It knows no HTTP.
  */
 import type { Readable } from 'node:stream';
+import { bodyPassed } from '../spent-buffers.ts';
 
 /** Bytes held for an attempt that reads slower than the caller writes. */
 const BUFFER_BYTES = 65_536;
@@ -193,6 +194,7 @@ export class RequestBody {
 
   #onData = (chunk: Buffer): void => {
     this.received += chunk.length;
+    bodyPassed(chunk.length);
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
     this.#ahead += chunk.length;
