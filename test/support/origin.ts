@@ -32,7 +32,8 @@ class Connections {
     this.open.add(socket);
     this.total++;
     this.most = Math.max(this.most, this.open.size);
-    socket.on('error', () => {});
+    // A connection that was reset is none any more from here; its close comes a phase of the event loop later.
+    socket.on('error', () => this.open.delete(socket));
     socket.once('close', () => this.open.delete(socket));
   }
 
