@@ -71,7 +71,6 @@ function special(address: Address): string | null {
     if (address.kind() === 'ipv6') {
       const parts = (address as ipaddr.IPv6).parts;
       const first = parts[0] as number;
-      if (first >= 0xfec0 && first <= 0xfeff) return 'site-local';
       if (first === 0x5f00) return 'reserved';
       // RFC 4291, section 2.4: global unicast is assigned from 2000::/3 only.
       if (first < 0x2000 || first > 0x3fff) return 'reserved';
