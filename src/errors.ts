@@ -7,7 +7,7 @@
  */
 
 /** Who can do something about it. */
-export type Fault = 'caller' | 'operator' | 'network' | 'origin' | 'sidecar';
+type Fault = 'caller' | 'operator' | 'network' | 'origin' | 'sidecar';
 
 /** What a circuit makes of an attempt's end. */
 export type Verdict = 'success' | 'failure' | 'ignored';
@@ -44,13 +44,13 @@ export const ERRORS = Object.freeze({
   request_malformed: row('http_request_error', 400, 'caller', 'refused', 'ignored', false, 'The request is malformed', 'The request breaks RFC 9112; look at what the client sends.'),
   request_head_too_large: row('http_request_error', 431, 'caller', 'refused', 'ignored', false, 'The request head is too large', 'Send fewer or smaller headers, or raise limits.headerBytes.'),
   request_head_timeout: row('http_request_error', 408, 'caller', 'refused', 'ignored', true, 'The request head did not arrive in time', 'The client was too slow; listen.headTimeout is the bound.'),
-  method_unsupported: row('http_request_error', 405, 'caller', 'refused', 'ignored', false, 'The method is not forwarded', 'TRACE is not forwarded; a server-wide OPTIONS * is not either.'),
+  method_unsupported: row('http_request_error', 405, 'caller', 'refused', 'ignored', false, 'The method is not forwarded', 'TRACE and a server-wide OPTIONS * are not forwarded.'),
   expectation_failed: row('http_request_error', 417, 'caller', 'refused', 'ignored', false, 'The expectation is unknown', 'Only Expect: 100-continue is known.'),
   request_body_stalled: row('http_request_error', 408, 'caller', 'failed', 'ignored', true, 'The request body stopped arriving', 'The client sent nothing for policy.timeouts.idle.'),
   request_body_incomplete: row('http_request_error', 400, 'caller', 'failed', 'ignored', false, 'The request body is shorter or longer than announced', 'The client closed or broke off before the end of its body.'),
-  access_denied: row('http_request_denied', 403, 'operator', 'refused', 'ignored', false, 'Access is denied', 'No route allows this; add a route with access: allow, or look at access.default.'),
+  access_denied: row('http_request_denied', 403, 'operator', 'refused', 'ignored', false, 'Access is denied', 'The route named here says access: deny; or no route matched and access.default is deny: then add a route with access: allow.'),
   tunnel_port_denied: row('http_request_denied', 403, 'operator', 'refused', 'ignored', false, 'CONNECT to this port is denied', 'Add the port to access.tunnelPorts.'),
-  address_denied: row('destination_ip_prohibited', 403, 'operator', 'refused', 'ignored', false, 'The address is not allowed', 'Add the address as a CIDR to access.addresses.allow if the destination is meant to be reached.'),
+  address_denied: row('destination_ip_prohibited', 403, 'operator', 'refused', 'ignored', false, 'The address is not allowed', 'Add the address as a CIDR to access.addresses.allow if the destination is meant to be reached; the own listeners of the sidecar never are.'),
   loop_detected: row('proxy_loop_detected', 508, 'operator', 'refused', 'ignored', false, 'The request has been here before', 'A proxy setting sends the traffic of the sidecar back to it; set NO_PROXY there.'),
   dns_error: row('dns_error', 502, 'network', 'failed', 'failure', true, 'The name does not resolve', 'Check the host name and the resolver of this machine.'),
   dns_timeout: row('dns_timeout', 504, 'network', 'failed', 'failure', true, 'The resolver is too slow', 'Check the resolver, or raise policy.timeouts.dns.'),

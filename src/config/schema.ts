@@ -210,13 +210,16 @@ const log = section('The log on standard output: one line per exchange.', {
   ),
 });
 
-const shutdown = section('The end: no new exchange is begun, those under way are finished.', {
-  drainTimeout: v.optional(duration('Exchanges still under way after this are cut.', 0, DAY), '30s'),
-  quiet: v.optional(
-    duration('The drain ends early once no caller has been connected for this long.', 0, HOUR),
-    '1s',
-  ),
-});
+const shutdown = section(
+  'The end: exchanges are served while the application is still connected, then what is left is cut.',
+  {
+    drainTimeout: v.optional(duration('Exchanges still under way after this are cut.', 0, DAY), '30s'),
+    quiet: v.optional(
+      duration('The drain ends early once no caller has been connected for this long.', 0, HOUR),
+      '1s',
+    ),
+  },
+);
 
 export const configSchema = section('The configuration of Outrigger.', {
   listen: v.optional(listen, {}),

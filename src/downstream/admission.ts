@@ -107,8 +107,19 @@ export class Admission {
     exchange.idempotencyKey = facts.idempotencyKey;
     // A loop first: traffic that is sent back to us by other means than a proxy setting comes in origin form.
     const loop = facts.loop ? new OutriggerError('loop_detected', 'Via names this sidecar') : null;
-    return { exchange, facts, refusal: loop ?? unusable ?? refusalOf(request, facts, route) };
+    const refusal = loop ?? unusable ?? refusalOf(request, facts, route);
+    return { exchange, facts, refusal: refusal ?? spendForward(method, facts, headers) };
   }
+}
+
+/** RFC 9110, section 7.6.2: counted down for OPTIONS (TRACE goes nowhere); at 0 the request ends here. */
+function spendForward(method: string, facts: RequestHeaderFacts, headers: string[]): OutriggerError | null {
+  if (method !== 'OPTIONS' || facts.maxForwardsAt < 0) return null;
+  const left = headers[facts.maxForwardsAt] as string;
+  if (!/^[0-9]{1,9}$/.test(left)) return null;
+  if (Number(left) === 0) return new OutriggerError('method_unsupported', 'OPTIONS with Max-Forwards: 0');
+  headers[facts.maxForwardsAt] = String(Number(left) - 1);
+  return null;
 }
 
 function refusalOf(request: IncomingMessage, facts: RequestHeaderFacts, route: Route): OutriggerError | null {

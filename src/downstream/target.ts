@@ -63,7 +63,8 @@ export class TargetReader {
   absolute(url: string): RequestTarget {
     const schemeEnd = url.indexOf('://');
     if (schemeEnd < 0) {
-      if (url.startsWith('/') || url === '*') throw unusable('the target is not in absolute form');
+      if (url === '*') throw new OutriggerError('method_unsupported', 'OPTIONS *');
+      if (url.startsWith('/')) throw unusable('the target is not in absolute form');
       throw unusable('the target is not a URL');
     }
     const authorityAt = schemeEnd + 3;

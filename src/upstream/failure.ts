@@ -17,6 +17,14 @@ const BY_CODE: Readonly<Record<string, ErrorName>> = {
   UND_ERR_NOT_SUPPORTED: 'request_malformed',
 };
 
+/** What people are told in the place of a code. */
+const WORDS: Readonly<Record<string, string>> = {
+  ECONNRESET: 'reset',
+  EPIPE: 'closed while it was written to',
+  ETIMEDOUT: 'no sign of life',
+  UND_ERR_HEADERS_OVERFLOW: 'more than limits.headerBytes',
+};
+
 /** What undici says of a 100 or 101 that nobody asked for. */
 const BAD_RESPONSE = /^bad (response|upgrade)/;
 
@@ -31,8 +39,5 @@ export function failureOf(error: NodeJS.ErrnoException, origin: string, headOut:
   if (code === 'UND_ERR_SOCKET' && BAD_RESPONSE.test(error.message)) name = 'response_malformed';
   if (headOut && name === 'connection_terminated') name = 'response_incomplete';
   if (name === undefined) return new OutriggerError('internal', '', null, error);
-  return new OutriggerError(
-    name,
-    `${origin}: ${name === 'response_malformed' ? error.message : code || error.message}`,
-  );
+  return new OutriggerError(name, `${origin}: ${WORDS[code] ?? error.message}`);
 }

@@ -91,7 +91,7 @@ export class Pool {
     const connection = this.#reconciling ? null : this.#take(claimant);
     if (connection) return connection;
     if (this.#queue.size >= claimant.pool.queue) {
-      throw new OutriggerError('queue_full', `${this.#queue.size} exchanges wait already`, 1);
+      throw new OutriggerError('queue_full', `${this.#queue.size} wait already`, 1);
     }
     const first = this.#first;
     if (first && (first.fresh !== claimant.fresh || first.pool !== claimant.pool)) this.#mixed = true;

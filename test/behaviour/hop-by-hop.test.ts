@@ -185,3 +185,14 @@ test('trailers of a request are not merged into its head, nor is Trailer forward
     assert.equal(origin.seen[0]?.headers.trailer, undefined);
     assert.equal(origin.seen[0]?.headers.host, `127.0.0.1:${origin.port}`);
   }));
+
+test('Max-Forwards of an OPTIONS goes on one less, and that of a GET as it is', () =>
+  stage('', async (cast) => {
+    const origin = await cast.origin();
+    await cast.call(`${origin.url}/`, { method: 'OPTIONS', headers: { 'Max-Forwards': '7' } });
+    await cast.call(`${origin.url}/`, { headers: { 'Max-Forwards': '7' } });
+    assert.deepEqual(
+      origin.seen.map((one) => one.headers['max-forwards']),
+      ['6', '7'],
+    );
+  }));

@@ -16,7 +16,13 @@ const POST = 'POST http://127.0.0.1:9/ HTTP/1.1\r\nHost: x\r\n';
 const REQUESTS: readonly (readonly [what: string, text: string, status: number, detail: RegExp])[] = [
   // Targets
   ['origin form', 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n', 400, /absolute form/],
-  ['OPTIONS *', 'OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n', 400, /absolute form/],
+  ['OPTIONS *', 'OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n', 405, /OPTIONS \*/],
+  [
+    'OPTIONS with Max-Forwards: 0',
+    'OPTIONS http://x/ HTTP/1.1\r\nHost: x\r\nMax-Forwards: 0\r\n\r\n',
+    405,
+    /Max-Forwards/,
+  ],
   ['ftp:', 'GET ftp://h/x HTTP/1.1\r\nHost: h\r\n\r\n', 400, /neither http nor https/],
   ['file:', 'GET file:///etc/passwd HTTP/1.1\r\nHost: h\r\n\r\n', 400, /neither http nor https/],
   ['user information', 'GET http://u:p@h/ HTTP/1.1\r\nHost: h\r\n\r\n', 400, /user information/],
