@@ -8,7 +8,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
-import type { Dispatch, Exchange, InformationalSink, Phase } from '../exchange.ts';
+import type { Dispatch, Exchange, InformationalSink, Pending, Phase } from '../exchange.ts';
 import { applyEdits } from '../headers/edits.ts';
 import { isNamed } from '../headers/field-names.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
@@ -92,7 +92,7 @@ export class Forwarder {
   }
 }
 
-export class Forwarding implements ResponseSink, InformationalSink, Holder {
+export class Forwarding implements ResponseSink, InformationalSink, Holder, Pending {
   readonly exchange: Exchange;
   /** The caller sends its body only after 100 Continue, and has not had it. */
   holdsBack = false;
@@ -105,6 +105,8 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder {
   /** What the exchange was busy with when the caller broke off its body. */
   #left: Phase | null = null;
   #chunked = false;
+  /** We closed the connection, and not the caller. */
+  #wasCut = false;
   #flushTimer: NodeJS.Timeout | null = null;
 
   constructor(
@@ -230,6 +232,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder {
     const response = this.#response;
     if (response.writableLength === 0 || response.writableFinished) return;
     const { idleMs } = this.exchange.route.policy.timeouts;
+    this.exchange.pending = this;
     let left = response.writableLength;
     const watch = (): void => {
       if (response.writableLength < left) {
@@ -241,6 +244,11 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder {
   }
 
   // The end
+
+  /** The deadline has passed, or the sidecar stops, while the caller takes its time with the rest. */
+  cancel(error: OutriggerError): void {
+    if (!this.#wasCut) this.#cut(error);
+  }
 
   /** Answers with an error of ours. */
   fail(error: OutriggerError): void {
@@ -274,6 +282,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder {
 
   #cut(error: OutriggerError): void {
     this.#error = error;
+    this.#wasCut = true;
     const response = this.#response;
     const socket = response.socket;
     // An end that only the connection's end tells must not look like one.
@@ -289,10 +298,11 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder {
     const whole = this.#response.writableFinished;
     if (this.#left) exchange.finish('aborted', error, `caller left while ${this.#left}`);
     else if (whole) exchange.finish(error ? error.row.outcome : 'completed', error);
-    else if (error) {
+    else if (error && this.#wasCut) {
       exchange.pending?.cancel(error);
       exchange.finish(this.#response.headersSent ? 'truncated' : error.row.outcome, error);
-    } else {
+    } else if (error) exchange.finish('aborted', error, 'caller left before it had the answer');
+    else {
       const { phase } = exchange;
       exchange.abort(new OutriggerError('caller_left'));
       exchange.finish('aborted', null, `caller left while ${phase}`);

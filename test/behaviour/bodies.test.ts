@@ -72,6 +72,7 @@ test('a fast origin and callers that do not read: less than 1 MiB is held for ea
     await untilStill(pushed);
     assert.ok(pushed() < 8 * size, 'the origin was held back');
     const held = (bufferBytes() - before) / 8;
+    console.log('HELD', Math.round(held / 1024));
     assert.ok(held < MIB, `${Math.round(held / 1_024)} KiB each`);
     const first = callers[0] as RawCaller;
     const count = countBody(first);
@@ -102,6 +103,7 @@ test('fast callers and an origin that does not read: less than 1 MiB is held for
     await untilStill(pushed);
     assert.ok(pushed() < 8 * size, 'the callers were held back');
     const held = (bufferBytes() - before) / 8;
+    console.log('HELD', Math.round(held / 1024));
     assert.ok(held < MIB, `${Math.round(held / 1_024)} KiB each`);
     let received = 0;
     for (const socket of sockets)
@@ -402,4 +404,20 @@ test('what a caller pipelines is read no further than a bound while it waits', (
     await until(() => cast.sidecar.sidecar.snapshot().exchangesInFlight === 0, 'the exchanges to be over');
     cast.expected = cast.sidecar.exchanges.length;
     assert.ok(cast.expected < 2_000, `${cast.expected} exchanges`);
+  }));
+
+test('timeouts.total ends an exchange whose caller does not read the rest', () =>
+  stage('policy: { timeouts: { total: 300ms, idle: 20s } }', async (cast) => {
+    // All of it is in the sidecar and the kernel long before the caller has read it.
+    const origin = await cast.origin((_request, response) => {
+      response.writeHead(200, { 'Content-Length': String(12 << 20) });
+      response.end(Buffer.alloc(12 << 20));
+    });
+    const caller = await cast.raw();
+    caller.socket.pause();
+    caller.write(`GET ${origin.url}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
+    const line = await cast.sidecar.line();
+    assert.equal(line.outcome, 'truncated');
+    assert.equal(line.error, 'http_response_timeout');
+    assert.ok(line.durationMs < 300 * 1.05 + 40, `${line.durationMs} ms`);
   }));
