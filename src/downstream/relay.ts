@@ -6,7 +6,12 @@ import type { Socket } from 'node:net';
 import { OutriggerError } from '../errors.ts';
 import type { Exchange, Outcome, Pending } from '../exchange.ts';
 import { bodyPassed } from '../spent-buffers.ts';
-import type { FarEnd } from './tunnel.ts';
+
+/** The far end of a tunnel, as the stack delivers it. */
+export interface FarEnd {
+  readonly socket: Socket;
+  kill(): void;
+}
 
 export interface RelayCounter {
   tunnelBytes(direction: 'upstream' | 'downstream', bytes: number): void;

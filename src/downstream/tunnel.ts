@@ -13,15 +13,9 @@ import type { Dispatch, Exchange, Target } from '../exchange.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
 import type { Route } from '../policy/policy.ts';
 import type { Admission } from './admission.ts';
-import { Relay, type RelayCounter } from './relay.ts';
+import { type FarEnd, Relay, type RelayCounter } from './relay.ts';
 import { replyBytes, replyOf } from './reply.ts';
 import type { TargetReader } from './target.ts';
-
-/** The far end of a tunnel, as the stack delivers it. */
-export interface FarEnd {
-  readonly socket: Socket;
-  kill(): void;
-}
 
 export interface TunnelOptions {
   readonly admission: Admission;

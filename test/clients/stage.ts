@@ -96,7 +96,9 @@ export class ClientStage {
   /** Every request that the origin saw has its line, completed at the first attempt, under the ID it came with. */
   async proveLogged(count = this.origin.seen.length): Promise<LoggedExchange[]> {
     const lines = await this.sidecar.exchangeLines(count);
-    const seen = this.origin.seen.map(({ method, headers }) => `${method} ${headers['x-request-id']}`);
+    const seen = this.origin.seen.map(
+      ({ method, headers }) => `${method} ${String(headers['x-request-id'])}`,
+    );
     const logged = lines.map(({ method, requestId }) => `${method} ${requestId}`);
     assert.deepEqual(logged.toSorted(), seen.toSorted());
     for (const line of lines) {
