@@ -75,12 +75,24 @@ export class Cast {
     await this.sidecar.stop();
     await until(() => sidecar.snapshot().connections === 0, 'the upstream connections to be closed');
     await until(() => sidecar.snapshot().callerConnections === 0, 'the callers to be gone');
-    for (const close of this.#closers.reverse()) await close();
+    await this.#close();
     assert.equal(this.sidecar.exchanges.length, this.expected, 'one log line per exchange');
     const internal = this.sidecar.lines.filter(
       (line) => line.includes('internal error') || line.includes('proxy_internal_error'),
     );
     assert.deepEqual(internal, [], 'no internal error');
+  }
+
+  /** Takes the stage down, whatever state it is in, so that a test that failed does not keep the others waiting. */
+  async strike(): Promise<void> {
+    for (const caller of this.#callers) caller.leave();
+    this.#agent.destroy();
+    await this.sidecar.stop();
+    await this.#close();
+  }
+
+  async #close(): Promise<void> {
+    for (const close of this.#closers.splice(0).reverse()) await close();
   }
 }
 
@@ -101,15 +113,12 @@ export async function stage(
 ): Promise<void> {
   const before = resources();
   const cast = new Cast(await TestSidecar.start(yaml, edges));
-  let failed = true;
   try {
     await play(cast);
-    failed = false;
-  } finally {
-    // A test that has failed already is not hidden behind what it left open.
-    await cast.proveQuiet().catch((error: unknown) => {
-      if (!failed) throw error;
-    });
+    await cast.proveQuiet();
+  } catch (error) {
+    await cast.strike();
+    throw error;
   }
   await until(
     () => resources().length <= before.length,
