@@ -95,7 +95,7 @@ export class OutriggerError {
   /** What lies beneath, for the log of our own bugs only. */
   readonly cause: unknown;
 
-  constructor(name: ErrorName, detail = '', retryAfterS: number | null = null, cause: unknown = undefined) {
+  constructor(name: ErrorName, detail = '', retryAfterS: number | null = null, cause?: unknown) {
     this.name = name;
     this.detail = detail;
     this.retryAfterS = retryAfterS;

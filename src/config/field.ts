@@ -100,7 +100,7 @@ export function choice<const T extends readonly string[]>(description: string, c
   return v.pipe(
     v.picklist(choices, `must be ${expected}`),
     v.description(description),
-    v.metadata({ expected, choices: choices as readonly string[] }),
+    v.metadata({ expected, choices }),
   );
 }
 

@@ -35,7 +35,7 @@ interface Inside {
   readonly value?: Schema;
 }
 
-const inside = (schema: Schema): Inside => schema as unknown as Inside;
+const inside = (schema: Schema): Inside => schema;
 
 const shapes = new WeakMap<Schema, Shape>();
 

@@ -62,7 +62,7 @@ export class Circuit {
   readonly #now: () => number;
   /** opossum keeps this very object and reads the open time from it when it opens. */
   readonly #options: CircuitBreaker.Options<[boolean]>;
-  readonly #engine: CircuitBreaker<[boolean], unknown>;
+  readonly #engine: CircuitBreaker<[boolean]>;
   readonly #rotation: Rotation;
   /** Moves with every change of state that a result can be late for. */
   #generation = 0;

@@ -92,7 +92,7 @@ export class Contender {
       socket.on('close', () => resolve(got));
       socket.write(this.request);
     });
-    if (!/^HTTP\/1\.1 200 /.test(text) || !text.includes('"end"}'))
+    if (!text.startsWith('HTTP/1.1 200 ') || !text.includes('"end"}'))
       throw new Error(`${this.name} answers badly: ${text}`);
   }
 

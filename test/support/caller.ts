@@ -105,7 +105,9 @@ export class RawCaller {
     try {
       await until(() => condition(this.received) || this.closed, what);
     } catch (error) {
-      throw new Error(`${(error as Error).message}; came so far: ${JSON.stringify(this.received)}`);
+      throw new Error(`${(error as Error).message}; came so far: ${JSON.stringify(this.received)}`, {
+        cause: error,
+      });
     }
     return this.received;
   }
