@@ -187,7 +187,10 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     }
     this.#sentAt = performance.now();
     this.#attempt.delivery = 'maybe sent';
-    if (this.#exchange.body) this.#attempt.timer?.sending();
+    const { body } = this.#exchange;
+    if (!body) return;
+    if (!this.#reader) body.sent();
+    this.#attempt.timer?.sending();
   }
 
   onBodySent(chunk: Buffer): void {

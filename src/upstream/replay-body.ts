@@ -154,6 +154,11 @@ export class RequestBody {
     return this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
   }
 
+  /** What `whole` gave is on its way: from here it is held only if it is kept. */
+  sent(): void {
+    if (!this.#keeping) this.#drop(this.#first + this.#chunks.length);
+  }
+
   /** For one attempt; the reader of an earlier one is closed. */
   open(): BodyReader {
     this.#reader?.close();

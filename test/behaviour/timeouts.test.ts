@@ -6,7 +6,7 @@ import { type Cast, stage } from '../support/cast.ts';
 import { answer, onHead, readBody } from '../support/origin.ts';
 import { until } from '../support/until.ts';
 
-const RUNS = 5;
+const RUNS = 3;
 
 /** Runs it several times; what it returns is how long the timer took. */
 async function onTime(t: TestContext, expectedMs: number, run: () => Promise<number>): Promise<void> {
