@@ -43,11 +43,27 @@ export class Turns {
       return;
     }
     this.#waiting.push({ request, begin });
-    if (this.#waiting.length < WAITING_MAX) return;
-    // Again each time: Node resumes a connection on its own account, too.
-    this.#paused = true;
-    this.#socket.pause();
+    if (this.#waiting.length >= WAITING_MAX) this.#pause();
   }
+
+  #pause(): void {
+    if (!this.#paused) {
+      this.#paused = true;
+      this.#socket.on('resume', this.#stayPaused);
+    }
+    this.#stayPaused();
+  }
+
+  /**
+   * Node's server resumes a connection on its own account, too, and tells its socket to read on one tick
+   * later, whatever has become of it meanwhile. Only the event stops that, and a paused stream emits none.
+   */
+  #stayPaused = (): void => {
+    const socket = this.#socket;
+    const silent = socket.readableFlowing === false;
+    socket.pause();
+    if (silent) socket.emit('pause');
+  };
 
   /** The parser can read no further: the holder is told if it is its body, else `answer` gets a turn of its own. */
   broken(error: OutriggerError, answer: () => void): void {
@@ -78,6 +94,7 @@ export class Turns {
     if (next) this.#holder = next.begin();
     if (this.#paused && this.#waiting.length < WAITING_MAX / 2) {
       this.#paused = false;
+      socket.off('resume', this.#stayPaused);
       socket.resume();
     }
   };

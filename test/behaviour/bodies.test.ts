@@ -396,7 +396,8 @@ test('what a caller pipelines is read no further than a bound while it waits', (
     caller.socket.on('drain', push);
     push();
     await untilStill(() => caller.socket.bytesWritten);
-    assert.ok(caller.socket.bytesWritten < 64 * MIB);
+    // What the kernel holds between the two, and not what the caller would send.
+    assert.ok(caller.socket.bytesWritten < 16 * MIB, `${caller.socket.bytesWritten} bytes`);
     assert.equal(origin.seen.length, 1);
     caller.leave();
     origin.script = answer(200, 'ok');
