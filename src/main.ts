@@ -11,6 +11,10 @@ import { run } from './cli/run.ts';
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
+// Names are resolved on half of these threads, and each slow one holds its thread: with the usual four, two
+// names that nobody answers would stall every other. It is read when the first thread is needed.
+process.env['UV_THREADPOOL_SIZE'] ??= '64';
+
 const { env, stdout: out, stderr: err } = process;
 
 async function main(): Promise<number> {
