@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { OutriggerError } from '../../../src/errors.ts';
+import type { BreakerPolicy, PoolPolicy } from '../../../src/policy/policy.ts';
+import { Origins } from '../../../src/upstream/origins.ts';
+import type { Claimant } from '../../../src/upstream/pool.ts';
+import { Semaphore } from '../../../src/upstream/semaphore.ts';
+
+const breaker: BreakerPolicy = {
+  failureRatio: 0.5,
+  minimumCalls: 1,
+  windowMs: 10_000,
+  openForMs: 60_000,
+  openForMaxMs: 60_000,
+};
+const pool: PoolPolicy = {
+  connections: 1,
+  queue: 1,
+  queueTimeoutMs: 1_000,
+  idleTimeoutMs: 1_000,
+  maxAgeMs: 1_000,
+};
+const claimant: Claimant = { pool, fresh: false, since: 0, granted: () => {} };
+
+const origins = (limit: number): Origins => new Origins(limit, new Semaphore(10));
+
+function used(it: Origins, ...keys: string[]): void {
+  for (const key of keys) it.enter(key).release();
+}
+
+test('the origin unused for longest makes place', () => {
+  const it = origins(2);
+  used(it, 'a', 'b', 'a', 'c');
+  assert.deepEqual(
+    ['a', 'b', 'c'].map((key) => it.get(key) !== undefined),
+    [true, false, true],
+  );
+});
+
+test('one in use never makes place, and with all in use the next is refused', () => {
+  const it = origins(2);
+  it.enter('a');
+  used(it, 'b', 'c');
+  assert.notEqual(it.get('a'), undefined);
+  it.enter('c');
+  assert.throws(
+    () => it.enter('d'),
+    (error: OutriggerError) => error.name === 'origin_limit',
+  );
+});
+
+test('one whose circuit is open stays longer than one whose circuit is closed', () => {
+  const it = origins(2);
+  const bad = it.enter('bad');
+  bad.circuit(breaker).tryAcquire()?.end('failure');
+  bad.release();
+  used(it, 'b', 'c');
+  assert.equal(it.get('bad'), bad);
+  it.close();
+});
+
+test('one whose circuit an operator has forced, closed too, stays', () => {
+  const it = origins(2);
+  const forced = it.enter('forced');
+  forced.circuit(breaker).force('closed');
+  forced.release();
+  used(it, 'b', 'c');
+  assert.equal(it.get('forced'), forced);
+  it.close();
+});
+
+test('one that is forgotten while it has a connection is the same again when it comes back', () => {
+  const it = origins(1);
+  const first = it.enter('a');
+  const connection = first.pool.acquire(claimant);
+  first.release();
+  used(it, 'b');
+  assert.equal(it.get('a'), undefined);
+  assert.equal(it.enter('a'), first);
+  first.release();
+  connection?.kill();
+  used(it, 'b');
+  const second = it.enter('a');
+  assert.notEqual(second, first);
+  second.release();
+});
