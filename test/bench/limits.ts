@@ -56,11 +56,13 @@ const burst = async (url: string): Promise<{ status: string; ms: number }[]> => 
   );
 };
 await burst(quick.url);
-const answers = await burst(slow.url);
-const shed = answers.filter((one) => one.status === '503').map((one) => one.ms);
-console.log(
-  `burst of ${CALLERS}: ${answers.length - shed.length} served, ${shed.length} shed; shed after p50 ${at(shed, 0.5).toFixed(1)} ms, max ${at(shed, 0.999).toFixed(1)} ms; connections seen by the origin at most ${slow.connections.most}`,
-);
+for (let n = 1; n <= 3; n++) {
+  const answers = await burst(slow.url);
+  const shed = answers.filter((one) => one.status === '503').map((one) => one.ms);
+  console.log(
+    `burst ${n} of ${CALLERS}: ${answers.length - shed.length} served, ${shed.length} shed; shed after p50 ${at(shed, 0.5).toFixed(1)} ms, max ${at(shed, 0.999).toFixed(1)} ms; connections seen by the origin at most ${slow.connections.most}`,
+  );
+}
 for (const caller of callers) caller.leave();
 shedding.stop();
 
