@@ -8,14 +8,22 @@ import { until } from '../support/until.ts';
 
 const RUNS = 3;
 
-/** Runs it several times; what it returns is how long the timer took. */
+/**
+ * Runs it several times; what it returns is how long the timer took. Where the machine was busy, all of it
+ * once more: it is not busy three times.
+ */
 async function onTime(t: TestContext, expectedMs: number, run: () => Promise<number>): Promise<void> {
-  const took: number[] = [];
-  for (let i = 0; i < RUNS; i++) took.push(await run());
-  const median = took.toSorted((a, b) => a - b)[RUNS >> 1] as number;
-  t.diagnostic(`${expectedMs} ms took ${median.toFixed(1)} ms (median of ${RUNS})`);
-  assert.ok(median > expectedMs - 2, `early: ${took.join(' ')}`);
-  assert.ok(median <= expectedMs * 1.05 + 20, `late: ${took.join(' ')}`);
+  const medians: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    const took: number[] = [];
+    for (let i = 0; i < RUNS; i++) took.push(await run());
+    const median = took.toSorted((a, b) => a - b)[RUNS >> 1] as number;
+    t.diagnostic(`${expectedMs} ms took ${median.toFixed(1)} ms (median of ${RUNS})`);
+    assert.ok(median > expectedMs - 2, `early: ${took.join(' ')}`);
+    if (median <= expectedMs * 1.05 + 20) return;
+    medians.push(median);
+  }
+  assert.fail(`late: ${medians.join(' ')}`);
 }
 
 const policy = (timeouts: string, more = ''): string =>
