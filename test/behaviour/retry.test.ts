@@ -361,11 +361,11 @@ test('a discarded answer whose body never ends is given up, and does not disturb
   }));
 
 test('an upload that goes on behind a discarded answer does not disturb the next attempt', () =>
-  stage(policy('', ', timeouts: { idle: 150ms }'), async (cast) => {
+  stage(policy('', ', timeouts: { idle: 500ms }'), async (cast) => {
     let n = 0;
     const origin = await cast.origin((request, response, seen) => {
       if (n++ === 0) response.writeHead(503).end();
-      else readBody(request, seen, () => setTimeout(() => response.end('whole'), 300));
+      else readBody(request, seen, () => setTimeout(() => response.end('whole'), 700));
     });
     const caller = await cast.raw();
     caller.write(`PUT ${origin.url}/ HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n0123456789`);
