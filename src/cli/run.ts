@@ -76,12 +76,24 @@ export async function run({ files, env, version, terminal, err }: RunOptions): P
   return end === 'signal' ? FAILED : DONE;
 }
 
+/**
+ * Ctrl-C under npm is two signals: the terminal's to the whole group, and npm's own to its child. The same
+ * signal again this soon is one wish, milliseconds.
+ */
+const SAME_WISH_MS = 250;
+
 /** Listens from now on: a signal while the sidecar starts counts, and is not lost to process 1 of a container. */
 function askedToEnd(): { once: Promise<NodeJS.Signals>; twice: Promise<'signal'> } {
   const once = Promise.withResolvers<NodeJS.Signals>();
   const twice = Promise.withResolvers<'signal'>();
   let count = 0;
+  let last: NodeJS.Signals | null = null;
+  let lastAt = 0;
   const on = (signal: NodeJS.Signals): void => {
+    const now = performance.now();
+    if (signal === last && now - lastAt < SAME_WISH_MS) return;
+    last = signal;
+    lastAt = now;
     count++;
     if (count === 1) once.resolve(signal);
     else if (count === 2) twice.resolve('signal');

@@ -23,7 +23,7 @@ const listen = v.pipe(
     ),
     admin: v.optional(
       text(
-        'Everything an operator needs: health, metrics, the effective configuration, the state of origins.',
+        'Everything an operator needs: health, metrics, the state of origins.',
         'a loopback address such as 127.0.0.1:3129, since nothing else guards the admin listener yet',
         (written) => {
           const address = parseListenAddress(written);

@@ -60,7 +60,7 @@ export class Origins {
         queue: origin.pool.queued,
         circuit: SEVERITY[worst] ?? null,
         circuitOpenings: openings,
-        lastUsedMs: now - origin.lastUsedAt,
+        lastUsedMs: Math.round(now - origin.lastUsedAt),
       };
     });
   }

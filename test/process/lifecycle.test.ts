@@ -145,6 +145,21 @@ test('a second signal ends at once, with exit code 1, and still logs what it cut
   );
 });
 
+test('the same signal twice in a moment, as Ctrl-C under npm sends it, is one wish to drain', async (t) => {
+  const origin = await start(t);
+  const sidecar = await SidecarProcess.start(t, 'shutdown: { drainTimeout: 1h, quiet: 100ms }');
+  const caller = await RawCaller.connect(sidecar.port);
+  t.after(() => caller.leave());
+  sidecar.signal('SIGINT');
+  await sidecar.line('draining');
+  sidecar.signal('SIGINT');
+  caller.write(`GET ${origin.url}/still HTTP/1.1\r\nHost: x\r\n\r\n`);
+  assert.match(await caller.until((text) => text.includes('\r\n\r\n')), /^HTTP\/1.1 200 /);
+  caller.leave();
+  assert.deepEqual(await sidecar.end(5_000), { code: 0, signal: null });
+  assert.equal((await sidecar.line('stopped'))['end'], 'quiet');
+});
+
 test('the admin listener tells of life, readiness, metrics and origins', async (t) => {
   const origin = await start(t);
   const sidecar = await SidecarProcess.start(t);
