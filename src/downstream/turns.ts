@@ -27,6 +27,8 @@ export class Turns {
   readonly #socket: Socket;
   readonly #waiting: Turn[] = [];
   #holder: Holder | null = null;
+  /** Answered before its body was here whole; what still comes of it belongs to no exchange. */
+  #answered: IncomingMessage | null = null;
   /** Nothing that comes after this is read as a request. */
   #closed = false;
   #paused = false;
@@ -68,6 +70,11 @@ export class Turns {
   /** The parser can read no further: the holder is told if it is its body, else `answer` gets a turn of its own. */
   broken(error: OutriggerError, answer: () => void): void {
     if (this.#closed) return;
+    if (this.#answered?.complete === false) {
+      this.#closed = true;
+      this.#socket.destroy();
+      return;
+    }
     const end = (): null => {
       answer();
       return null;
@@ -84,6 +91,7 @@ export class Turns {
 
   /** The response of the holder is over. */
   over = (): void => {
+    this.#answered = this.#holder?.request ?? null;
     this.#holder = null;
     const socket = this.#socket;
     if (socket.destroyed || !socket.writable) {
