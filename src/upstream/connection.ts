@@ -48,6 +48,10 @@ export class Connection {
   #tcp: Socket | null = null;
   #socket: Socket | TLSSocket | null = null;
   #client: Client | null = null;
+  /** A response is whole, and undici is about to decide whether the socket lives on. */
+  #deciding = false;
+  /** undici has decided against it. */
+  #spent = false;
 
   constructor(owner: ConnectionOwner) {
     this.#owner = owner;
@@ -60,7 +64,7 @@ export class Connection {
   /** False once the socket can carry nothing more. */
   get usable(): boolean {
     const socket = this.#socket;
-    return socket !== null && !socket.destroyed && socket.writable && this.broken === null;
+    return socket !== null && !socket.destroyed && socket.writable && !this.#spent && this.broken === null;
   }
 
   dial(target: DialTarget, context: DialContext, timeouts: TimeoutPolicy, observer: DialObserver): void {
@@ -82,6 +86,14 @@ export class Connection {
       this.broken ??= error;
     });
     socket.once('close', () => this.#gone());
+    // undici would close a socket that it has no more use for without a look at the origin, which then still
+    // counts the connection when its successor comes. How it ends is ours to say.
+    const destroy = socket.destroy.bind(socket);
+    socket.destroy = (error?: Error) => {
+      if (!this.#deciding) return destroy(error);
+      this.#spent = true;
+      return socket;
+    };
     if (socket.destroyed) process.nextTick(() => this.#gone());
   }
 
@@ -131,12 +143,27 @@ export class Connection {
     return Math.max(hintMs - HINT_MARGIN_MS, hintMs / 2);
   }
 
+  /** To be called when a response is whole, before undici looks at the socket; `decided` follows. */
+  deciding(): void {
+    this.#deciding = true;
+  }
+
+  decided(): void {
+    this.#deciding = false;
+  }
+
   /** Ends it in good order. */
   close(): void {
     if (this.state === 'closing') return;
     this.state = 'closing';
     const socket = this.#socket;
-    if (socket && !socket.destroyed) part(this.#tcp as Socket, socket);
+    if (!socket || socket.destroyed) return;
+    part(this.#tcp as Socket, socket);
+    if (this.#spent) {
+      // undici reads no more, but the origin's FIN must be seen.
+      socket.removeAllListeners('readable');
+      socket.resume();
+    }
   }
 
   /** Ends it at once. */
@@ -144,6 +171,9 @@ export class Connection {
     this.state = 'closing';
     if (this.#socket) {
       this.broken ??= ABORTED;
+      // undici takes a close without an error for the end of a close-delimited body, also where the request
+      // was aborted long ago, and fails an assertion: it is told first.
+      if (this.#client) this.#socket.emit('error', ABORTED);
       reset(this.#tcp as Socket, this.#socket);
       return;
     }

@@ -94,6 +94,8 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
   #discarding: { left: number; timer: NodeJS.Timeout } | null = null;
   #paused = false;
   #headOut = false;
+  /** The request has gone out whole. */
+  #requestOut = false;
   /** The upstream side is finished with: whatever undici still says is late. */
   #over = false;
 
@@ -200,6 +202,7 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
   }
 
   onRequestSent(): void {
+    this.#requestOut = true;
     if (this.#over || this.#headOut) return;
     this.#exchange.phase = 'waiting for the head';
     this.#attempt.timer?.sent();
@@ -292,7 +295,8 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     this.#reader?.close();
     this.#stopDiscarding();
     // undici decides only after this returns whether the socket lives on.
-    process.nextTick(giveBack, this.#lease, this.#keepAliveHintMs);
+    (this.#lease.connection as Connection).deciding();
+    process.nextTick(giveBack, this.#lease, this.#keepAliveHintMs, this.#requestOut);
     const raw = controller.rawTrailers as Buffer[] | null;
     let trailers = NO_TRAILERS;
     if (raw && raw.length > 0) {
@@ -395,6 +399,9 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
   }
 }
 
-function giveBack(lease: Lease, hintMs: number | null): void {
-  lease.release(hintMs);
+function giveBack(lease: Lease, hintMs: number | null, requestOut: boolean): void {
+  lease.connection?.decided();
+  if (requestOut) lease.release(hintMs);
+  // An answer to half a request: the rest is not wanted, and would never end.
+  else lease.kill();
 }

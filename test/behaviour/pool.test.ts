@@ -136,12 +136,13 @@ test('callers that leave while their connection is being made never lead to a se
     'policy: { pool: { connections: 1, queue: 1000, queueTimeout: 20s }, retry: { attempts: 1 }, breaker: null }',
     async (cast) => {
       const origin = await cast.origin(slow(0, ['Connection', 'close']));
+      const { sidecar } = cast.sidecar;
       for (let i = 0; i < 100; i++) {
         const controller = new AbortController();
         const leaves = cast.call(`${origin.url}/`, { signal: controller.signal }).catch(() => null);
         const begun = cast.expected;
         await until(
-          () => cast.sidecar.sidecar.snapshot().connections > 0 || cast.sidecar.exchanges.length >= begun,
+          () => sidecar.snapshot().exchangesInFlight > 0 || cast.sidecar.exchanges.length >= begun,
           'the dial',
         );
         controller.abort();
@@ -622,5 +623,34 @@ test('an origin that sends an unasked 100 Continue loses that connection, and th
       );
     });
     for (let i = 0; i < 3; i++) assert.equal((await cast.call(`${origin.url}/`)).status, 502);
+    assert.equal(origin.connections.most, 1);
+  }));
+
+test('an origin that is slow to close after its last answer is waited for before it gets another connection', () =>
+  stage('policy: { pool: { connections: 1, queueTimeout: 10s }, retry: { attempts: 1 } }', async (cast) => {
+    const origin = await cast.rawOrigin((socket) => {
+      socket.on('end', () => setTimeout(() => socket.end(), 30));
+      onHead(socket, () =>
+        socket.write('HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok'),
+      );
+    });
+    const answers = await Promise.all(Array.from({ length: 5 }, () => cast.call(`${origin.url}/`)));
+    assert.deepEqual(statuses(answers), { 200: 5 });
+    assert.equal(origin.connections.most, 1);
+    assert.equal(origin.connections.total, 5);
+  }));
+
+test('after an answer to half a request the connection is reset: the rest is not wanted', () =>
+  stage('policy: { pool: { connections: 1 }, retry: { attempts: 1 } }', async (cast) => {
+    const origin = await cast.rawOrigin((socket) => {
+      onHead(socket, () => socket.write('HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno'));
+    });
+    for (let i = 0; i < 3; i++) {
+      const caller = await cast.raw();
+      caller.write(`POST ${origin.url}/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nsome`);
+      assert.match(await caller.until((text) => text.includes('\r\n\r\nno')), /^HTTP\/1.1 413 /);
+      caller.leave();
+      await until(() => origin.connections.open.size === 0, 'the reset', 500);
+    }
     assert.equal(origin.connections.most, 1);
   }));
