@@ -14,6 +14,7 @@ import { isNamed } from '../headers/field-names.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
 import type { RetryPolicy, Route } from '../policy/policy.ts';
 import type { Response, ResponseSink } from '../response.ts';
+import { resetSocket } from '../socket-reset.ts';
 import { bodyPassed } from '../spent-buffers.ts';
 import type { Admission } from './admission.ts';
 import { drain } from './drain.ts';
@@ -225,6 +226,10 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     this.#cut(error);
   }
 
+  drained(): void {
+    this.#onDrain();
+  }
+
   #onDrain = (): void => this.#upstream?.resume();
 
   /** Once upstream is done nobody else watches a caller that does not read the rest. */
@@ -286,7 +291,8 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     const response = this.#response;
     const socket = response.socket;
     // An end that only the connection's end tells must not look like one.
-    if (response.headersSent && !this.#chunked && this.#upstream?.length === null) socket?.resetAndDestroy();
+    if (response.headersSent && !this.#chunked && this.#upstream?.length === null && socket)
+      resetSocket(socket);
     response.destroy();
   }
 

@@ -99,6 +99,9 @@ export class Listener {
 
   #onConnection = (socket: Socket): void => {
     this.#sockets.add(socket);
+    // Node takes its own listener off at a CONNECT, also where that has to wait for its turn; an error that
+    // nobody listens to ends the process.
+    socket.on('error', ignore);
     socket.once('close', () => {
       this.#sockets.delete(socket);
       this.onConnections?.();
@@ -118,6 +121,7 @@ export class Listener {
 
   #onConnect = (request: IncomingMessage, duplex: Duplex, head: Buffer): void => {
     const turns = turnsOf(duplex as Socket);
+    turns.watch();
     turns.take(request, () => {
       this.#options.tunnels.handle(request, duplex, head);
       return null;
@@ -164,6 +168,10 @@ export class Listener {
     socket.once('close', () => clearTimeout(timer));
     exchange.finish(error.row.outcome, error);
   }
+}
+
+function ignore(): void {
+  // Every error is followed by a close, which is what is acted upon.
 }
 
 function turnsOf(socket: CallerSocket): Turns {

@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import { OutriggerError } from '../errors.ts';
 import type { Exchange, Outcome, Pending } from '../exchange.ts';
+import { resetSocket } from '../socket-reset.ts';
 import { bodyPassed } from '../spent-buffers.ts';
 
 /** The far end of a tunnel, as the stack delivers it. */
@@ -95,7 +96,7 @@ export class Relay implements Pending {
     }
     this.#far.kill();
     // RFC 9293, section 3.10.7.4: a reset is not an orderly end, and must not look like one on the other side.
-    if (!this.#near.destroyed) this.#near.resetAndDestroy();
+    resetSocket(this.#near);
   }
 
   #onClose = (): void => {

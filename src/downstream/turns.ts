@@ -11,6 +11,8 @@ import type { OutriggerError } from '../errors.ts';
 export interface Holder {
   readonly request: IncomingMessage;
   malformed(error: OutriggerError): void;
+  /** The connection takes bytes again, which Node no longer reports by itself. */
+  drained(): void;
 }
 
 interface Turn {
@@ -66,6 +68,11 @@ export class Turns {
     socket.pause();
     if (silent) socket.emit('pause');
   };
+
+  /** After a CONNECT Node listens to the connection no more, but what came before it is still being answered. */
+  watch(): void {
+    this.#socket.on('drain', () => this.#holder?.drained());
+  }
 
   /** The parser can read no further: the holder is told if it is its body, else `answer` gets a turn of its own. */
   broken(error: OutriggerError, answer: () => void): void {

@@ -5,6 +5,10 @@
 import { type ErrorName, OutriggerError } from '../errors.ts';
 
 const BY_CODE: Readonly<Record<string, ErrorName>> = {
+  // undici's parser asserts what a peer may break, a 101 without an Upgrade field for one.
+  ERR_ASSERTION: 'response_malformed',
+  EMFILE: 'file_limit',
+  ENFILE: 'file_limit',
   ECONNRESET: 'connection_terminated',
   EPIPE: 'connection_terminated',
   ETIMEDOUT: 'connection_terminated',

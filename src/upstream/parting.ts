@@ -6,6 +6,7 @@
  * frees the buffer that a write under way still reads from, and the process dies of it.
  */
 import type { Socket } from 'node:net';
+import { resetSocket } from '../socket-reset.ts';
 
 /** How long a peer may take to answer our FIN before it gets a reset, milliseconds. */
 const LINGER_MS = 1_000;
@@ -26,7 +27,7 @@ export function part(tcp: Socket, socket: Socket): void {
  * so before it can see another connection. `socket` is what is spoken through: the same, or TLS on top.
  */
 export function reset(tcp: Socket, socket: Socket | null): void {
-  if (!tcp.destroyed) tcp.resetAndDestroy();
+  resetSocket(tcp, socket ?? tcp);
   if (socket !== null && socket !== tcp) setImmediate(() => socket.destroy());
 }
 
