@@ -111,6 +111,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts knows them
     cli: ['config', 'telemetry', 'sidecar.ts'],
     'errors.ts': [],
     'spent-buffers.ts': [],
+    'socket-reset.ts': [],
     'exchange.ts': ['errors.ts (type)', 'policy (type)', 'upstream (type)'],
     'response.ts': ['errors.ts (type)'],
     config: ['policy (type)'],
@@ -124,6 +125,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts knows them
       'policy (type)',
       'response.ts (type)',
       'spent-buffers.ts',
+      'socket-reset.ts',
     ],
     layers: ['errors.ts', 'exchange.ts (type)', 'policy', 'upstream'],
     upstream: [
@@ -134,6 +136,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts knows them
       'policy',
       'response.ts (type)',
       'spent-buffers.ts',
+      'socket-reset.ts',
       'telemetry (type)',
     ],
     telemetry: ['exchange.ts (type)'],

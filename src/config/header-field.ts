@@ -23,6 +23,20 @@ const FRAMING = new Set([
   'expect',
 ]);
 
+/** What means something else to callers and origins; as the field of the request ID it would be replaced by one. */
+// biome-ignore format: a group a line
+const TAKEN = new Set([
+  'authorization', 'cookie', 'set-cookie', 'www-authenticate', 'origin', 'referer', 'user-agent', 'idempotency-key',
+  'accept', 'accept-encoding', 'accept-language', 'content-type', 'content-encoding', 'content-range', 'range', 'date',
+  'location', 'retry-after', 'cache-control', 'etag', 'vary', 'age', 'max-forwards', 'forwarded', 'x-forwarded-for',
+  'if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since', 'if-range', 'traceparent', 'tracestate',
+]);
+
+/** Whether a field is free to carry the request ID; any case. */
+export function mayCarryRequestId(name: string): boolean {
+  return isToken(name) && !isFraming(name) && !TAKEN.has(name.toLowerCase());
+}
+
 export const isToken = (text: string): boolean => TOKEN.test(text);
 
 export const isFieldValue = (text: string): boolean => VALUE.test(text);

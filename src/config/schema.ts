@@ -8,7 +8,7 @@
 import * as v from 'valibot';
 import { collide, isCidr, isLoopback, parseHostPattern, parseListenAddress } from './address.ts';
 import { choice, duration, flag, integer, keep, list, section, size, text } from './field.ts';
-import { isFraming, isToken } from './header-field.ts';
+import { isToken, mayCarryRequestId } from './header-field.ts';
 import { policy } from './policy-schema.ts';
 import { DAY, GIB, HOUR, KIB, MIB } from './units.ts';
 
@@ -177,7 +177,7 @@ const requestId = section('The name of an exchange, from the caller through to t
     text(
       'The field that carries it.',
       'a header field such as X-Request-Id, not one that frames a message or belongs to one connection',
-      keep((it) => isToken(it) && !isFraming(it)),
+      keep(mayCarryRequestId),
     ),
     'X-Request-Id',
   ),
