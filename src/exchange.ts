@@ -24,6 +24,12 @@ export interface Target {
 }
 
 /**
+ * The way on which an exchange came and goes on. Forward: as it came. Originate: plain HTTP came in, TLS
+ * goes out. Prefix: sent to the sidecar itself. Intercept: TLS of the caller ends here. Tunnel: opaque.
+ */
+export type Via = 'forward' | 'originate' | 'prefix' | 'intercept' | 'tunnel';
+
+/**
  * How an exchange ended. Completed: the origin's response reached the caller whole. Refused: answered by
  * us without the origin. Failed: answered by us because the origin, or the way to it, failed. Aborted: the
  * caller left. Truncated: cut after the head was out.
@@ -156,6 +162,7 @@ export class Exchange {
   /** Path and query byte for byte; '' for CONNECT. */
   readonly path: string;
   readonly route: Route;
+  readonly via: Via;
   /** Wall clock, milliseconds since the epoch: for the log only. */
   readonly time: number;
   /** Monotonic, milliseconds. */
@@ -173,6 +180,10 @@ export class Exchange {
   /** Null where the request has none. */
   body: RequestBody | null = null;
   idempotencyKey = false;
+  /** The caller takes trailers, which HTTP/2 has to be told (RFC 9110, section 6.5.1). */
+  teTrailers = false;
+  /** What TLS asked for inside the tunnel; null: nothing, or it was not looked at. */
+  serverName: string | null = null;
   informational: InformationalSink | null = null;
   /** The upstream state this exchange uses; set by the origin layer. */
   origin: Origin | null = null;
@@ -200,6 +211,7 @@ export class Exchange {
     target: Target | null,
     path: string,
     route: Route,
+    via: Via,
   ) {
     this.#observer = observer;
     this.id = id;
@@ -209,6 +221,7 @@ export class Exchange {
     this.target = target;
     this.path = path;
     this.route = route;
+    this.via = via;
     this.time = Date.now();
     this.startedAt = performance.now();
   }

@@ -12,6 +12,7 @@ import { Forwarder } from './downstream/forward.ts';
 import { Listener } from './downstream/listener.ts';
 import { TargetReader } from './downstream/target.ts';
 import { Tunnels } from './downstream/tunnel.ts';
+import { Ways } from './downstream/way.ts';
 import { OutriggerError } from './errors.ts';
 import type { Dispatch, Exchange, ExchangeObserver } from './exchange.ts';
 import { pseudonymOf } from './headers/forwarding.ts';
@@ -30,6 +31,7 @@ import { Origins } from './upstream/origins.ts';
 import { ReplayBound, RequestBody } from './upstream/replay-body.ts';
 import { type Lookup, lookupBySystem, Resolver } from './upstream/resolver.ts';
 import { Semaphore } from './upstream/semaphore.ts';
+import { TlsProfiles } from './upstream/tls-profile.ts';
 import { openTunnel, type TunnelSocket } from './upstream/tunnel-dial.ts';
 
 /** What a test may replace: the edges of the process, and nothing inside. */
@@ -118,16 +120,23 @@ export class Sidecar {
       name: 'default',
       match: { hosts: [], ports: [], methods: [], paths: [] },
       access: access.default,
+      https: null,
+      prefix: null,
+      origin: null,
+      tls: null,
+      http2: false,
       policy: config.policy,
     });
+    const profiles = new TlsProfiles(edges.secureContext ?? createSecureContext(), config.routes);
     const context: CarryContext = {
       resolver: new Resolver(edges.lookup ?? lookupBySystem),
       guard: this.#guard,
-      secureContext: edges.secureContext ?? createSecureContext(),
+      profiles,
       headerBytes: limits.headerBytes,
       requestIdHeader: requestId.header.toLowerCase(),
       pseudonym,
     };
+    const targets = new TargetReader();
     const admission = new Admission({
       observer,
       routes: new RouteTable(config.routes, fallback),
@@ -136,13 +145,13 @@ export class Sidecar {
       ids,
       random,
       pseudonym,
+      targets,
     });
-    const targets = new TargetReader();
     const { forwards, tunnels } = this.#stacks(context);
     this.#listener = new Listener({
       forwarder: new Forwarder({
         admission,
-        targets,
+        ways: new Ways(targets),
         dispatchFor: (route) => forwards(route.policy),
         openBody: (source, length, retry) =>
           new RequestBody(source, length, retry.attempts > 1 ? retry.replayBytes : 0, this.#replay),
@@ -189,7 +198,7 @@ export class Sidecar {
     forwards: (policy: Policy) => Dispatch<Response>;
     tunnels: (policy: Policy) => Dispatch<TunnelSocket>;
   } {
-    const shared = { exchanges: this.#exchanges, origins: this.#origins };
+    const shared = { exchanges: this.#exchanges, origins: this.#origins, profiles: context.profiles };
     const forwards = new Map<Policy, Dispatch<Response>>();
     const tunnels = new Map<Policy, Dispatch<TunnelSocket>>();
     const carrying = carry(context);

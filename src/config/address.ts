@@ -6,6 +6,7 @@
  */
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { domainToASCII } from 'node:url';
+import type { RouteOrigin } from '../policy/policy.ts';
 import type { ListenAddress } from './config.ts';
 
 /** Underscores are no part of a host name by RFC 1123, but service names in clusters have them. */
@@ -62,4 +63,26 @@ export function isCidr(text: string): boolean {
   const [, address = '', prefix] = /^([^/%]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
   const version = isIP(address);
   return version !== 0 && (prefix === undefined || Number(prefix) <= (version === 4 ? 32 : 128));
+}
+
+/** `https://api.example.com` or `https://api.example.com:8443/v1`. Null: not the URL of an origin. */
+export function parseOrigin(text: string): RouteOrigin | null {
+  const [, scheme, host = '', digits, path = ''] =
+    /^(https?):\/\/(\[[0-9a-fA-F:.]+\]|[^/?#@:[\]\\\s]+)(?::(\d{1,5}))?((?:\/[A-Za-z0-9._~!$&'()+,;=:@%-]*)*)$/.exec(
+      text,
+    ) ?? [];
+  if (scheme !== 'http' && scheme !== 'https') return null;
+  const name = parseHostPattern(host);
+  const port = digits === undefined ? (scheme === 'http' ? 80 : 443) : Number(digits);
+  if (name === null || name.startsWith('*') || port < 1 || port > 65_535) return null;
+  // A dot segment or an empty one would mean another path than it says.
+  const basePath = path.endsWith('/') ? path.slice(0, -1) : path;
+  if (
+    basePath
+      .split('/')
+      .slice(1)
+      .some((it) => it === '' || /^(?:\.|%2e){1,2}$/i.test(it))
+  )
+    return null;
+  return { scheme, host: name, port, basePath };
 }

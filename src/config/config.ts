@@ -10,6 +10,17 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+export interface InterceptConfig {
+  /** Files; null: the authority is made in memory. */
+  readonly ca: { readonly cert: string; readonly key: string } | null;
+  /** Null: the default path. */
+  readonly bundle: string | null;
+  /** Certificates remembered. */
+  readonly leaves: number;
+  readonly pinned: 'tunnel' | 'refuse';
+  readonly pinnedForMs: number;
+}
+
 export interface Config {
   readonly listen: {
     readonly proxy: ListenAddress;
@@ -19,6 +30,8 @@ export interface Config {
     readonly headTimeoutMs: number;
     /** A caller's connection without an exchange is closed after this long. */
     readonly idleTimeoutMs: number;
+    /** HTTP/2 streams at once on one caller's connection. */
+    readonly streams: number;
   };
   readonly limits: {
     readonly connections: number;
@@ -33,7 +46,10 @@ export interface Config {
     readonly default: 'allow' | 'deny';
     readonly addresses: { readonly deny: readonly string[]; readonly allow: readonly string[] };
     readonly tunnelPorts: readonly number[];
+    readonly tunnelProtocols: readonly ('tls' | 'http' | 'other')[];
+    readonly tunnelServerName: 'match' | 'any';
   };
+  readonly intercept: InterceptConfig;
   readonly requestId: { readonly header: string; readonly accept: boolean };
   readonly log: {
     readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';

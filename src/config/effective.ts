@@ -5,8 +5,9 @@
  *
  * It checks nothing; what comes in is valid.
  */
-import type { Policy, Route } from '../policy/policy.ts';
+import type { Policy, Route, RouteMatch, RouteOrigin, TlsPolicy } from '../policy/policy.ts';
 import type { Config } from './config.ts';
+import { dayEndMs } from './route-schema.ts';
 import type { Settings } from './schema.ts';
 
 type Intern = <T>(value: T) => T;
@@ -29,7 +30,7 @@ function deepFreeze<T>(value: T): T {
 
 export function effectiveConfig(settings: Settings): Config {
   const intern = interner();
-  const { listen, limits, access, requestId, log, shutdown } = settings;
+  const { listen, limits, access, intercept, requestId, log, shutdown } = settings;
   return deepFreeze({
     listen: {
       proxy: listen.proxy,
@@ -37,22 +38,53 @@ export function effectiveConfig(settings: Settings): Config {
       telemetry: listen.telemetry,
       headTimeoutMs: listen.headTimeout,
       idleTimeoutMs: listen.idleTimeout,
+      streams: listen.streams,
     },
     limits,
     policy: effectivePolicy(settings.policy, intern),
     routes: settings.routes.map(
-      ({ name, match, access: verdict, policy }): Route => ({
-        name,
-        match,
-        access: verdict,
-        policy: effectivePolicy(policy, intern),
+      (route): Route => ({
+        name: route.name,
+        match: effectiveMatch(route.match, route.origin),
+        access: route.access,
+        https: route.https,
+        prefix: route.prefix,
+        origin: route.origin,
+        tls: route.tls && intern(effectiveTls(route.tls)),
+        http2: route.http2,
+        policy: effectivePolicy(route.policy, intern),
       }),
     ),
     access,
+    intercept: {
+      ca: intercept.ca,
+      bundle: intercept.bundle,
+      leaves: intercept.leaves,
+      pinned: intercept.pinned,
+      pinnedForMs: intercept.pinnedFor,
+    },
     requestId,
     log,
     shutdown: { drainTimeoutMs: shutdown.drainTimeout, quietMs: shutdown.quiet },
   });
+}
+
+/** A route that only says where its prefix goes is about that origin, and not about everything. */
+function effectiveMatch(match: RouteMatch, origin: RouteOrigin | null): RouteMatch {
+  if (origin === null || match.hosts.length > 0) return match;
+  return { ...match, hosts: [origin.host], ports: match.ports.length > 0 ? match.ports : [origin.port] };
+}
+
+function effectiveTls(tls: NonNullable<Settings['routes'][number]['tls']>): TlsPolicy {
+  const { ca, cert, key, servername, minVersion, insecure } = tls;
+  return {
+    ca,
+    cert,
+    key,
+    servername,
+    minVersion,
+    insecure: insecure && { ...insecure, untilMs: dayEndMs(insecure.until) },
+  };
 }
 
 function effectivePolicy(

@@ -6,10 +6,11 @@
  * into the parts' own values is `effective.ts`.
  */
 import * as v from 'valibot';
-import { collide, isCidr, isLoopback, parseHostPattern, parseListenAddress } from './address.ts';
+import { collide, isCidr, isLoopback, parseListenAddress } from './address.ts';
 import { choice, duration, flag, integer, keep, list, section, size, text } from './field.ts';
-import { isToken, mayCarryRequestId } from './header-field.ts';
+import { mayCarryRequestId } from './header-field.ts';
 import { policy } from './policy-schema.ts';
+import { routes } from './route-schema.ts';
 import { DAY, GIB, HOUR, KIB, MIB } from './units.ts';
 
 const listenAddress = (description: string) =>
@@ -43,6 +44,10 @@ const listen = v.pipe(
       duration("A caller's connection without an exchange is closed after this long.", 1, DAY),
       '2m',
     ),
+    streams: v.optional(
+      integer("HTTP/2 streams at once on one caller's connection; a caller keeps more to itself.", 1, 10_000),
+      100,
+    ),
   }),
   v.description('The sockets that the sidecar listens on; port 0 takes any free port.'),
   v.forward(
@@ -64,6 +69,13 @@ const listen = v.pipe(
   ),
 );
 
+const file = (description: string, expected: string) =>
+  text(
+    description,
+    expected,
+    keep((it) => it !== '' && !it.includes('\0')),
+  );
+
 const limits = section('Bounds of the whole sidecar.', {
   connections: v.optional(integer('Upstream connections, all origins and tunnels together.', 1, 65_535), 512),
   exchanges: v.optional(integer('Exchanges in flight at once.', 1, 1_000_000), 1024),
@@ -71,79 +83,6 @@ const limits = section('Bounds of the whole sidecar.', {
   headerBytes: v.optional(size('The largest head of a request or response.', KIB, MIB), '32KiB'),
   replayBytes: v.optional(size('All request bodies held for a retry, together.', 0, 16 * GIB), '16MiB'),
 });
-
-/** RFC 9110, section 9.1: methods are case-sensitive, so a lower-case `post` would never match. */
-const METHOD = 'a method such as GET or POST, in the capitals that callers send';
-
-const match = section('What the route applies to; what is left out, or empty, matches everything.', {
-  hosts: v.optional(
-    list(
-      'Names of origins.',
-      text(
-        'An exact name, or *.example.com for every name below example.com, but not itself.',
-        'a host such as api.example.com or *.example.com, without scheme, port or path',
-        parseHostPattern,
-      ),
-    ),
-    [],
-  ),
-  ports: v.optional(list('Ports of origins.', integer('A port.', 1, 65_535)), []),
-  methods: v.optional(
-    list(
-      'Methods; CONNECT for tunnels.',
-      text(
-        'A method.',
-        METHOD,
-        keep((it) => isToken(it) && it === it.toUpperCase()),
-      ),
-    ),
-    [],
-  ),
-  paths: v.optional(
-    list(
-      'Paths; the query does not count. A tunnel has none.',
-      text(
-        'An exact path, or a prefix that ends in *.',
-        'a path such as /v1/score or /v1/*, percent-encoded, with * only at its end',
-        keep((it) => /^\/[\x21-\x7e]{0,2047}$/.test(it) && !/[?#]|\*./.test(it)),
-      ),
-    ),
-    [],
-  ),
-});
-
-const route = section('One kind of traffic and its policy.', {
-  name: text(
-    'Labels the route in logs and metrics.',
-    'a name other than "default", of at most 63 lower-case letters, digits, dots, dashes and underscores',
-    keep((it) => /^[a-z0-9][a-z0-9._-]{0,62}$/.test(it) && it !== 'default'),
-  ),
-  match: v.optional(match, {}),
-  access: v.optional(choice('Whether what matches may pass.', ['allow', 'deny']), 'allow'),
-  policy: v.optional(policy, {}),
-});
-
-const routes = v.pipe(
-  list('The first route that matches wins; what matches none has the default policy.', route),
-  v.rawCheck(({ dataset, addIssue }) => {
-    const items = dataset.value as { readonly name?: unknown }[];
-    if (!Array.isArray(items)) return;
-    const names = new Map<string, number>();
-    for (const [i, item] of items.entries()) {
-      if (typeof item?.name !== 'string') continue;
-      const first = names.get(item.name);
-      if (first === undefined) {
-        names.set(item.name, i);
-        continue;
-      }
-      const path: [v.ArrayPathItem, v.ObjectPathItem] = [
-        { type: 'array', origin: 'value', input: items, key: i, value: item },
-        { type: 'object', origin: 'value', input: { ...item }, key: 'name', value: item.name },
-      ];
-      addIssue({ message: `must be unique, and routes[${first}] has the same`, path });
-    }
-  }),
-);
 
 const access = section('What may be reached.', {
   default: v.optional(
@@ -169,7 +108,54 @@ const access = section('What may be reached.', {
     }),
     {},
   ),
-  tunnelPorts: v.optional(list('Ports to which CONNECT is allowed.', integer('A port.', 1, 65_535)), [443]),
+  tunnelPorts: v.optional(
+    list(
+      'Ports to which CONNECT is allowed. To port 80 it always is, but for plain HTTP only.',
+      integer('A port.', 1, 65_535),
+    ),
+    [443],
+  ),
+  tunnelProtocols: v.optional(
+    list(
+      'What may be spoken inside a tunnel, told by its first bytes: tls, http (which has the whole policy, as if it had not come through a tunnel), other.',
+      choice('A protocol.', ['tls', 'http', 'other']),
+    ),
+    ['tls', 'http'],
+  ),
+  tunnelServerName: v.optional(
+    choice(
+      'Whether the server name that TLS asks for inside a tunnel must be the host of its CONNECT. any: it may differ, and a CONNECT to an address is routed by it.',
+      ['match', 'any'],
+    ),
+    'match',
+  ),
+});
+
+const intercept = section('The local authority whose certificates intercepted connections see.', {
+  ca: v.optional(
+    v.nullable(
+      section('The authority as files; both are needed.', {
+        cert: file('Its certificate, PEM.', 'the path of a PEM file'),
+        key: file('Its key, PEM; nobody but the owner may read the file.', 'the path of a PEM file'),
+      }),
+    ),
+    null,
+  ),
+  bundle: v.optional(
+    v.nullable(
+      file(
+        "Where the certificates that an application must trust are written: the system's roots and the authority, PEM, and beside it a truststore for Java. null: ca-bundle.pem in a directory of the user's own below the one for temporary files.",
+        'the path of a file',
+      ),
+    ),
+    null,
+  ),
+  leaves: v.optional(integer('Certificates remembered, one per host.', 1, 100_000), 1024),
+  pinned: v.optional(
+    choice('What becomes of a host whose client does not accept our certificate.', ['tunnel', 'refuse']),
+    'tunnel',
+  ),
+  pinnedFor: v.optional(duration('How long such a host is remembered.', 1_000, 30 * DAY), '1h'),
 });
 
 const requestId = section('The name of an exchange, from the caller through to the origin.', {
@@ -227,6 +213,7 @@ export const configSchema = section('The configuration of Outrigger.', {
   policy: v.optional(policy, {}),
   routes: v.optional(routes, []),
   access: v.optional(access, {}),
+  intercept: v.optional(intercept, {}),
   requestId: v.optional(requestId, {}),
   log: v.optional(log, {}),
   shutdown: v.optional(shutdown, {}),

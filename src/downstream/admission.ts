@@ -2,10 +2,9 @@
  * From a request head to an exchange: its identity, its route, the headers that go on, and whether it is
  * let in at all. The same for requests and for CONNECT. It decides and writes nothing to any socket.
  */
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { OutriggerError } from '../errors.ts';
-import { Exchange, type ExchangeObserver, type Target } from '../exchange.ts';
+import { Exchange, type ExchangeObserver, type Target, type Via } from '../exchange.ts';
 import { forwardRequestHeaders, type RequestHeaderFacts } from '../headers/hop-by-hop.ts';
 import type { RandomPool, RequestIds } from '../headers/request-id.ts';
 import {
@@ -16,6 +15,9 @@ import {
 } from '../headers/trace-context.ts';
 import type { Route } from '../policy/policy.ts';
 import type { RouteTable } from '../policy/route.ts';
+import type { CallerRequest } from './caller.ts';
+import type { TargetReader } from './target.ts';
+import type { Inside, Way } from './way.ts';
 
 export interface AdmissionOptions {
   readonly observer: ExchangeObserver;
@@ -25,6 +27,7 @@ export interface AdmissionOptions {
   readonly ids: RequestIds;
   readonly random: RandomPool;
   readonly pseudonym: string;
+  readonly targets: TargetReader;
 }
 
 export interface Admitted {
@@ -32,6 +35,26 @@ export interface Admitted {
   readonly facts: RequestHeaderFacts;
   /** Null: it may pass. */
   readonly refusal: OutriggerError | null;
+}
+
+/** What is read of a request before there is an exchange. */
+export type RequestHead = Pick<
+  CallerRequest,
+  'method' | 'rawHeaders' | 'httpVersionMajor' | 'httpVersionMinor' | 'socket'
+> & { readonly http2?: boolean };
+
+/** Not told by the version number alone, for a line that ends in HTTP/2.0 is no HTTP/2. */
+function isHttp2(request: RequestHead): boolean {
+  return request.http2 === true;
+}
+
+export function isHttp10({ httpVersionMajor, httpVersionMinor }: RequestHead): boolean {
+  return httpVersionMajor === 1 && httpVersionMinor === 0;
+}
+
+/** For Via (RFC 9110, section 7.6.3). */
+function versionOf(request: RequestHead): string {
+  return isHttp2(request) ? '2.0' : isHttp10(request) ? '1.0' : '1.1';
 }
 
 const LABEL = Symbol('client');
@@ -60,18 +83,26 @@ export class Admission {
     return this.#options.requestId.header;
   }
 
-  /** `target` null: it could not be understood, for the reason given. */
+  /** `way` null: it could not be understood, for the reason given. `inside`: the tunnel that it came through. */
   admit(
-    request: IncomingMessage,
-    target: Target | null,
-    path: string,
+    request: RequestHead,
+    way: Way | null,
+    inside: Inside | null,
     unusable: OutriggerError | null,
   ): Admitted {
-    const { observer, routes, fallback, requestId, ids, random, pseudonym } = this.#options;
+    const { observer, routes, fallback, requestId, ids, random, pseudonym, targets } = this.#options;
     const method = request.method ?? '';
+    const path = way?.path ?? '';
+    let target: Target | null = way?.target ?? null;
+    let via: Via = way?.via ?? 'forward';
+    const route = way?.route ?? (target ? routes.match(method, target, path) : fallback);
+    if (target !== null && via === 'forward' && target.scheme === 'http' && route.https === 'originate') {
+      via = 'originate';
+      target = targets.originated(target);
+    }
     // RFC 9110, section 7.2: Host comes first, and from the target.
     const headers: string[] = target ? ['Host', target.authority] : [];
-    const version = request.httpVersionMinor === 0 ? '1.0' : '1.1';
+    const version = versionOf(request);
     const facts = forwardRequestHeaders(
       request.rawHeaders,
       headers,
@@ -92,7 +123,6 @@ export class Admission {
       headers.push('traceparent', traceparent);
     }
     headers.push(requestId.header, id);
-    const route = target ? routes.match(method, target.host, target.port, path) : fallback;
     const exchange = new Exchange(
       observer,
       id,
@@ -102,12 +132,15 @@ export class Admission {
       target,
       path,
       route,
+      via,
     );
     exchange.headers = headers;
     exchange.idempotencyKey = facts.idempotencyKey;
+    exchange.teTrailers = facts.teTrailers;
     // A loop first: traffic that is sent back to us by other means than a proxy setting comes in origin form.
     const loop = facts.loop ? new OutriggerError('loop_detected', 'Via names this sidecar') : null;
-    const refusal = loop ?? unusable ?? refusalOf(request, facts, route);
+    const refusal =
+      loop ?? unusable ?? misdirected(facts, inside, targets) ?? refusalOf(request, facts, route);
     return { exchange, facts, refusal: refusal ?? spendForward(method, facts, headers) };
   }
 }
@@ -122,17 +155,27 @@ function spendForward(method: string, facts: RequestHeaderFacts, headers: string
   return null;
 }
 
-function refusalOf(request: IncomingMessage, facts: RequestHeaderFacts, route: Route): OutriggerError | null {
-  // Node's parser lets 0.9 and 2.0 through.
-  if (request.httpVersionMajor !== 1)
+/** RFC 9110, section 7.4: a request whose Host is another than its tunnel's is meant for somewhere else. */
+function misdirected(
+  { host, hostCount }: RequestHeaderFacts,
+  inside: Inside | null,
+  targets: TargetReader,
+): OutriggerError | null {
+  if (inside === null || host === null || hostCount !== 1 || targets.names(host, inside.target)) return null;
+  return new OutriggerError('request_misdirected', `Host inside ${inside.target.origin}`);
+}
+
+function refusalOf(request: RequestHead, facts: RequestHeaderFacts, route: Route): OutriggerError | null {
+  // Node's parser lets 0.9 and 2.0 through; HTTP/2 has its own.
+  if (request.httpVersionMajor !== 1 && !isHttp2(request))
     return new OutriggerError('request_malformed', 'not HTTP/1.0 or HTTP/1.1');
   if (facts.invalid !== null) return new OutriggerError('request_malformed', facts.invalid);
   // RFC 9112, section 3.2: an HTTP/1.1 request has exactly one Host.
-  if (facts.hostCount === 0 && request.httpVersionMinor > 0) {
+  if (facts.hostCount === 0 && !isHttp10(request)) {
     return new OutriggerError('request_malformed', 'no Host');
   }
   // RFC 9112, section 6.1: Transfer-Encoding in HTTP/1.0 is faulty framing.
-  if (facts.chunked && request.httpVersionMinor === 0) {
+  if (facts.chunked && isHttp10(request)) {
     return new OutriggerError('request_malformed', 'Transfer-Encoding in HTTP/1.0');
   }
   if (request.method === 'TRACE') return new OutriggerError('method_unsupported', 'TRACE');

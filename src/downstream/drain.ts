@@ -2,13 +2,13 @@
  * What a caller still sends after it has been answered is read and thrown away, so that it gets to read
  * the answer; but only so much and so long, then its connection is closed (RFC 9112, section 9.6).
  */
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import type { CallerRequest } from './caller.ts';
 
 const DRAIN_BYTES = 1_048_576;
 const DRAIN_MS = 2_000;
 
-export function drain(request: IncomingMessage, socket: Socket): void {
+export function drain(request: CallerRequest, socket: Socket): void {
   let left = DRAIN_BYTES;
   const timer = setTimeout(() => socket.destroy(), DRAIN_MS);
   timer.unref();

@@ -6,7 +6,6 @@
  * out, a failure cuts the connection so that the caller sees a truncated message; a caller that leaves
  * ends whatever is under way.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
 import type { Dispatch, Exchange, InformationalSink, Pending, Phase } from '../exchange.ts';
 import { applyEdits } from '../headers/edits.ts';
@@ -16,18 +15,19 @@ import type { RetryPolicy, Route } from '../policy/policy.ts';
 import type { Response, ResponseSink } from '../response.ts';
 import { resetSocket } from '../socket-reset.ts';
 import { bodyPassed } from '../spent-buffers.ts';
-import type { Admission } from './admission.ts';
+import { type Admission, isHttp10 } from './admission.ts';
+import { type CallerRequest, type CallerResponse, insideOf } from './caller.ts';
 import { drain } from './drain.ts';
 import { replyOf } from './reply.ts';
-import type { RequestTarget, TargetReader } from './target.ts';
 import type { Holder } from './turns.ts';
+import type { Way, Ways } from './way.ts';
 
 export interface ForwardOptions {
   readonly admission: Admission;
-  readonly targets: TargetReader;
+  readonly ways: Ways;
   readonly dispatchFor: (route: Route) => Dispatch<Response>;
   readonly openBody: (
-    source: IncomingMessage,
+    source: CallerRequest,
     length: number | null,
     retry: RetryPolicy,
   ) => NonNullable<Exchange['body']>;
@@ -42,25 +42,21 @@ export class Forwarder {
     this.#options = options;
   }
 
-  handle(request: IncomingMessage, response: ServerResponse): Forwarding {
-    const { admission, targets, dispatchFor, live, openBody } = this.#options;
-    let parsed: RequestTarget | null = null;
+  handle(request: CallerRequest, response: CallerResponse): Forwarding {
+    const { admission, ways, dispatchFor, live, openBody } = this.#options;
+    const inside = insideOf(request.socket);
+    let way: Way | null = null;
     let unusable: OutriggerError | null = null;
     try {
-      parsed = targets.absolute(request.url ?? '');
+      way = ways.read(request.url ?? '', inside);
     } catch (error) {
       unusable = asOutriggerError(error);
     }
-    const { exchange, facts, refusal } = admission.admit(
-      request,
-      parsed?.target ?? null,
-      parsed?.path ?? '',
-      unusable,
-    );
+    const { exchange, facts, refusal } = admission.admit(request, way, inside, unusable);
     live.add(exchange);
     const forwarding = new Forwarding(exchange, request, response, admission.requestIdHeader, live);
     // RFC 9110, section 10.1.1: refused before it was asked for, the body may come or not.
-    forwarding.holdsBack = facts.expectContinue && request.httpVersionMinor > 0;
+    forwarding.holdsBack = facts.expectContinue && !isHttp10(request);
     if (refusal) {
       // At once, for what Node throws away by itself is not counted.
       if (facts.hasBody) drain(request, request.socket);
@@ -97,8 +93,8 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   readonly exchange: Exchange;
   /** The caller sends its body only after 100 Continue, and has not had it. */
   holdsBack = false;
-  readonly request: IncomingMessage;
-  readonly #response: ServerResponse;
+  readonly request: CallerRequest;
+  readonly #response: CallerResponse;
   readonly #requestIdHeader: string;
   readonly #live: Set<Exchange>;
   #upstream: Response | null = null;
@@ -112,8 +108,8 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
 
   constructor(
     exchange: Exchange,
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: CallerRequest,
+    response: CallerResponse,
     requestIdHeader: string,
     live: Set<Exchange>,
   ) {
@@ -143,7 +139,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
 
   informational(status: number, headers: readonly string[]): void {
     // RFC 9110, section 15.2: never to an HTTP/1.0 caller.
-    if (this.request.httpVersionMinor === 0 || this.#response.headersSent) return;
+    if (isHttp10(this.request) || this.#response.headersSent) return;
     const fields: Record<string, string[]> = Object.create(null);
     for (let i = 0; i + 1 < headers.length; i += 2)
       (fields[headers[i] as string] ??= []).push(headers[i + 1] as string);
@@ -168,7 +164,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     applyEdits(headers, exchange.route.policy.headers.response);
     this.#chunked =
       upstream.length === null &&
-      this.request.httpVersionMinor > 0 &&
+      !isHttp10(this.request) &&
       this.request.method !== 'HEAD' &&
       status !== 204 &&
       status !== 304;

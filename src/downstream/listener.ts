@@ -159,6 +159,7 @@ export class Listener {
       null,
       '',
       fallback,
+      'forward',
     );
     const reply = replyOf(exchange, error, requestIdHeader);
     exchange.status = reply.status;

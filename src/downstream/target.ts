@@ -84,6 +84,45 @@ export class TargetReader {
     return { target, path: rest === '' ? '/' : rest.charCodeAt(0) === 0x3f ? `/${rest}` : rest };
   }
 
+  /** The path of a target in origin form. Throws `target_unusable`. */
+  path(url: string): string {
+    if (url.includes('#')) throw unusable('the target has a fragment');
+    return url;
+  }
+
+  /** Whether a Host field names the target. */
+  names(host: string, target: Target): boolean {
+    try {
+      return this.absolute(`${target.scheme}://${host}`).target.origin === target.origin;
+    } catch {
+      return false;
+    }
+  }
+
+  /** The same host for TLS: the port of plain HTTP becomes that of HTTPS, any other stays. */
+  originated(target: Target): Target {
+    const { host, port } = target;
+    const key = `TLS ${target.origin}`;
+    const known = this.#known.get(key);
+    if (known) return known;
+    const tlsPort = port === 80 ? 443 : port;
+    return this.#remember(key, makeTarget('https', host, tlsPort, tlsPort !== 443));
+  }
+
+  /** Plain HTTP to what a CONNECT names. */
+  plain(target: Target): Target {
+    const { host, port } = target;
+    const key = `HTTP ${target.origin}`;
+    return this.#known.get(key) ?? this.#remember(key, makeTarget('http', host, port, port !== 80));
+  }
+
+  /** HTTPS to what a CONNECT names. */
+  secure(target: Target): Target {
+    const { host, port } = target;
+    const key = `HTTPS ${target.origin}`;
+    return this.#known.get(key) ?? this.#remember(key, makeTarget('https', host, port, port !== 443));
+  }
+
   /** `host:port` of CONNECT; both are required (RFC 9110, section 9.3.6). Throws `target_unusable`. */
   authority(text: string): Target {
     const key = `CONNECT ${text}`;

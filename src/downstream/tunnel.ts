@@ -51,7 +51,8 @@ export class Tunnels {
     } catch (error) {
       refusal = asOutriggerError(error);
     }
-    const admitted = admission.admit(request, target, '', target ? null : refusal);
+    const way = target && { target, path: '', via: 'tunnel' as const, route: null };
+    const admitted = admission.admit(request, way, null, target ? null : refusal);
     const { exchange } = admitted;
     live.add(exchange);
     const tunnel = new Tunnel(exchange, socket, head, this.#options);

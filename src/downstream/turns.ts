@@ -3,13 +3,13 @@
  * section 9.3.2): Node's server reports each as soon as it is parsed, the next begins here when the
  * response to the one before is over. What waits is bounded; it is no exchange until its turn comes.
  */
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { OutriggerError } from '../errors.ts';
+import type { CallerRequest } from './caller.ts';
 
 /** Who has the connection now; told when the parser finds its request wrong after its head was taken. */
 export interface Holder {
-  readonly request: IncomingMessage;
+  readonly request: CallerRequest;
   malformed(error: OutriggerError): void;
   /** The connection takes bytes again, which Node no longer reports by itself. */
   drained(): void;
@@ -17,7 +17,7 @@ export interface Holder {
 
 interface Turn {
   /** Null: what came was not a request. */
-  readonly request: IncomingMessage | null;
+  readonly request: CallerRequest | null;
   /** Null: the connection ends with this turn. */
   begin(): Holder | null;
 }
@@ -30,7 +30,7 @@ export class Turns {
   readonly #waiting: Turn[] = [];
   #holder: Holder | null = null;
   /** Answered before its body was here whole; what still comes of it belongs to no exchange. */
-  #answered: IncomingMessage | null = null;
+  #answered: CallerRequest | null = null;
   /** Nothing that comes after this is read as a request. */
   #closed = false;
   #paused = false;
@@ -40,7 +40,7 @@ export class Turns {
   }
 
   /** Now, or when all that came before is over. */
-  take(request: IncomingMessage | null, begin: () => Holder | null): void {
+  take(request: CallerRequest | null, begin: () => Holder | null): void {
     if (this.#closed) return;
     if (this.#holder === null) {
       this.#holder = begin();

@@ -19,6 +19,8 @@ export interface RequestHeaderFacts extends Framing {
   /** Anything else was expected: 417. */
   expectUnknown: boolean;
   idempotencyKey: boolean;
+  /** `TE: trailers` (RFC 9110, section 10.1.4); the field itself is about our hop. */
+  teTrailers: boolean;
   /** The caller's, if there is exactly one and it is well formed. */
   requestId: string | null;
   /** As it came, unchecked; null unless there is exactly one. */
@@ -28,6 +30,10 @@ export interface RequestHeaderFacts extends Framing {
   /** The request has passed here before. */
   loop: boolean;
   hostCount: number;
+  /** As it came. */
+  host: string | null;
+  /** The protocol that the caller wants to change to, as it came; null unless Connection names it, too. */
+  upgrade: string | null;
   /** Where the value of Max-Forwards stands in the outgoing list, or -1 (RFC 9110, section 7.6.2). */
   maxForwardsAt: number;
 }
@@ -58,11 +64,14 @@ export function forwardRequestHeaders(
     expectContinue: false,
     expectUnknown: false,
     idempotencyKey: false,
+    teTrailers: false,
     requestId: null,
     traceparent: null,
     tracestate: null,
     loop: false,
     hostCount: 0,
+    host: null,
+    upgrade: null,
     maxForwardsAt: -1,
     invalid: null,
   };
@@ -81,7 +90,10 @@ export function forwardRequestHeaders(
     switch (name.length) {
       case 2:
         // TE is about our hop (RFC 9110, section 10.1.4): trailers are not asked for in the caller's name.
-        if (isNamed(name, 'te')) continue;
+        if (isNamed(name, 'te')) {
+          if (/(?:^|,)\s*trailers\s*(?:$|,)/i.test(value)) facts.teTrailers = true;
+          continue;
+        }
         break;
       case 3:
         if (isNamed(name, 'via')) {
@@ -93,6 +105,7 @@ export function forwardRequestHeaders(
         if (isNamed(name, 'host')) {
           // Made anew from the target (RFC 9112, section 3.2.2); two of them are an attack (section 3.2).
           if (++facts.hostCount > 1) facts.invalid ??= 'more than one Host';
+          facts.host = value;
           continue;
         }
         break;
@@ -104,7 +117,11 @@ export function forwardRequestHeaders(
         }
         break;
       case 7:
-        if (isNamed(name, 'upgrade') || isNamed(name, 'trailer')) continue;
+        if (isNamed(name, 'upgrade')) {
+          if (named?.has('upgrade')) facts.upgrade = value;
+          continue;
+        }
+        if (isNamed(name, 'trailer')) continue;
         break;
       case 10:
         if (isNamed(name, 'connection') || isNamed(name, 'keep-alive')) continue;

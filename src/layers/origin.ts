@@ -1,11 +1,18 @@
 /** Gives the exchange the state of its origin, and keeps that state from being evicted until it finishes. */
 import type { Exchange, Layer } from '../exchange.ts';
 import type { Origins } from '../upstream/origins.ts';
+import type { TlsProfiles } from '../upstream/tls-profile.ts';
 
-export function origin<R>(origins: Origins): Layer<R> {
+/** Connections that are spoken to differently are never shared; a tunnel's are spoken to by nobody here. */
+function keyOf({ target, route, via }: Exchange, profiles: TlsProfiles): string {
+  const { origin: key, scheme } = target as NonNullable<Exchange['target']>;
+  return scheme === 'http' || via === 'tunnel' ? key : key + profiles.of(route).suffix;
+}
+
+export function origin<R>(origins: Origins, profiles: TlsProfiles): Layer<R> {
   return (next) => (exchange) => {
     try {
-      exchange.origin = origins.enter((exchange.target as NonNullable<Exchange['target']>).origin);
+      exchange.origin = origins.enter(keyOf(exchange, profiles));
     } catch (error) {
       return Promise.reject(error);
     }

@@ -6,6 +6,7 @@ import type { Dispatch, Layer } from '../exchange.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Origins } from '../upstream/origins.ts';
 import type { Semaphore } from '../upstream/semaphore.ts';
+import type { TlsProfiles } from '../upstream/tls-profile.ts';
 import { attempt } from './attempt.ts';
 import { attemptTimeout } from './attempt-timeout.ts';
 import { breaker } from './breaker.ts';
@@ -19,6 +20,7 @@ import { type Retriable, retry } from './retry.ts';
 export interface Shared {
   readonly exchanges: Semaphore;
   readonly origins: Origins;
+  readonly profiles: TlsProfiles;
 }
 
 /** `fresh`: each attempt needs a connection that nobody has used, as a tunnel does. */
@@ -32,7 +34,7 @@ export function stack<R extends Retriable>(
   const layers: (Layer<R> | null)[] = [
     timeouts.totalMs === null ? null : deadline(timeouts.totalMs), // time spent waiting for a permit or a backoff counts too
     limit(shared.exchanges), // an exchange is one unit of load however often it is tried
-    origin(shared.origins), // its state must outlive every attempt
+    origin(shared.origins, shared.profiles), // its state must outlive every attempt
     retries.attempts > 1 ? retry(retries, timeouts.totalMs) : null, // around all that one attempt needs, so nothing is held while waiting to try again
     attempt(), // what is beneath is one attempt, and is on record
     policy.breaker === null ? null : breaker(policy.breaker), // sees every attempt; an open circuit answers without waiting in a queue

@@ -90,9 +90,56 @@ export interface RouteMatch {
   readonly paths: readonly string[];
 }
 
+/**
+ * How HTTPS is handled. Tunnel: opaque, as CONNECT is by itself. Originate: `http://` comes in and TLS goes
+ * out. Intercept: TLS ends here and begins anew.
+ */
+export type HttpsMode = 'tunnel' | 'originate' | 'intercept';
+
+/** Verification of an origin's certificate switched off, for a reason and for a time. */
+export interface InsecurePolicy {
+  readonly reason: string;
+  /** As written: a day of the calendar. */
+  readonly until: string;
+  /** The first moment at which it no longer holds, milliseconds since the epoch. */
+  readonly untilMs: number;
+}
+
+/** How TLS is spoken to the origins of a route; files are PEM, and are read again when they change. */
+export interface TlsPolicy {
+  /** Trusted instead of the system's roots; null: those. */
+  readonly ca: string | null;
+  /** For mutual TLS; both or neither. */
+  readonly cert: string | null;
+  readonly key: string | null;
+  /** Sent and verified in the place of the host's own name; null: that. */
+  readonly servername: string | null;
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  readonly insecure: InsecurePolicy | null;
+}
+
+/** Where requests of a prefix go. */
+export interface RouteOrigin {
+  readonly scheme: 'http' | 'https';
+  /** Lower case, without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** In front of what is left of the path; no slash at its end, '' for the root. */
+  readonly basePath: string;
+}
+
 export interface Route {
   readonly name: string;
   readonly match: RouteMatch;
   readonly access: 'allow' | 'deny';
+  /** Null: not said; then a CONNECT is a tunnel, and `http://` stays what it is. */
+  readonly https: HttpsMode | null;
+  /** `/fraud` takes requests for `/fraud` and below to `origin`; null: none. */
+  readonly prefix: string | null;
+  readonly origin: RouteOrigin | null;
+  /** Null: the system's roots, TLS 1.2 and later. */
+  readonly tls: TlsPolicy | null;
+  /** Offer HTTP/2 to the origin, over TLS. */
+  readonly http2: boolean;
   readonly policy: Policy;
 }

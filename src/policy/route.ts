@@ -10,6 +10,16 @@ import type { Route } from './policy.ts';
 
 const NOWHERE: readonly number[] = [];
 
+/** In the place of port 80 of plain HTTP. */
+const PLAIN = -80;
+
+/** Where an exchange is to go, as far as routes look at it. */
+export interface Destination {
+  readonly scheme: 'http' | 'https';
+  readonly host: string;
+  readonly port: number;
+}
+
 export class RouteTable {
   readonly #routes: readonly Route[];
   readonly #fallback: Route;
@@ -18,9 +28,12 @@ export class RouteTable {
   /** Of those that name everything below a host; the key has no leading dot. */
   readonly #below = new Map<string, number[]>();
   readonly #anywhere: number[] = [];
+  /** Those that say how a CONNECT is handled. */
+  readonly #connecting: readonly Route[];
 
   constructor(routes: readonly Route[], fallback: Route) {
     this.#routes = routes;
+    this.#connecting = routes.filter(({ https }) => https === 'tunnel' || https === 'intercept');
     this.#fallback = fallback;
     for (const [i, route] of routes.entries()) {
       if (route.match.hosts.length === 0) this.#anywhere.push(i);
@@ -31,8 +44,23 @@ export class RouteTable {
     }
   }
 
+  /**
+   * How a CONNECT to that host and port is handled: by the first route that is about them and says so. The
+   * CONNECT itself shows neither the methods nor the paths that will be asked for.
+   */
+  connecting(host: string, port: number): Route | null {
+    for (const route of this.#connecting) {
+      const { hosts, ports } = route.match;
+      if (ports.length > 0 && !ports.includes(port)) continue;
+      if (hosts.length === 0 || hosts.some((pattern) => matchesHost(pattern, host))) return route;
+    }
+    return null;
+  }
+
   /** `path` may carry a query, which does not count; it is '' for CONNECT. */
-  match(method: string, host: string, port: number, path: string): Route {
+  match(method: string, { scheme, host, port: asked }: Destination, path: string): Route {
+    // Plain HTTP to its own port may be about to become HTTPS: then it goes to the port of that.
+    const port = scheme === 'http' && asked === 80 ? PLAIN : asked;
     let best = this.#routes.length;
     best = this.#firstOf(this.#anywhere, best, method, port, path);
     best = this.#firstOf(this.#exact.get(host) ?? NOWHERE, best, method, port, path);
@@ -55,16 +83,27 @@ export class RouteTable {
   }
 }
 
+function matchesHost(pattern: string, host: string): boolean {
+  if (!pattern.startsWith('*.')) return pattern === host;
+  return host.length >= pattern.length && host.endsWith(pattern.slice(1));
+}
+
 function note(index: Map<string, number[]>, host: string, i: number): void {
   const numbers = index.get(host);
   if (numbers === undefined) index.set(host, [i]);
   else numbers.push(i);
 }
 
+function matchesPort({ https, match }: Route, port: number): boolean {
+  if (match.ports.length === 0) return true;
+  if (port !== PLAIN) return match.ports.includes(port);
+  return match.ports.includes(80) || (https === 'originate' && match.ports.includes(443));
+}
+
 /** Everything but the host. Methods are case-sensitive (RFC 9110, section 9.1). */
 function matchesRest(route: Route, method: string, port: number, path: string): boolean {
-  const { methods, ports, paths } = route.match;
-  if (ports.length > 0 && !ports.includes(port)) return false;
+  const { methods, paths } = route.match;
+  if (!matchesPort(route, port)) return false;
   if (methods.length > 0 && !methods.includes(method)) return false;
   if (paths.length === 0) return true;
   // A tunnel shows no path, so a route that asks for one cannot mean it.

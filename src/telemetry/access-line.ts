@@ -82,6 +82,7 @@ export function accessLine(exchange: Exchange, level: 'info' | 'warn', keepQuery
       ? ',"scheme":null,"host":null,"port":null'
       : `,"scheme":"${target.scheme}","host":${text(target.host)},"port":${target.port}`) +
     `,"path":${pathJson(exchange.path, keepQuery)},"route":${text(exchange.route.name)}` +
+    `,"via":"${exchange.via}","serverName":${text(exchange.serverName)}` +
     `,"status":${integer(exchange.status)},"outcome":"${exchange.outcome ?? 'failed'}"` +
     `,"error":${exchange.error === null ? 'null' : `"${exchange.error.token}"`}` +
     `,"reason":${text(reasonOf(exchange))},"attempts":[${attemptsJson(exchange.attempts)}]` +

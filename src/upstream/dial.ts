@@ -7,26 +7,28 @@
  * It knows no pool and no HTTP.
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { type ErrorName, OutriggerError } from '../errors.ts';
 import type { Phase } from '../exchange.ts';
 import type { TimeoutPolicy } from '../policy/policy.ts';
 import type { AddressGuard } from './address-guard.ts';
 import { giveUp, reset } from './parting.ts';
 import type { LookupCallback, Resolver } from './resolver.ts';
+import type { TlsProfile } from './tls-profile.ts';
 
 /** What every dial of the process shares. */
 export interface DialContext {
   readonly resolver: Resolver;
   readonly guard: AddressGuard;
-  /** The trusted roots; made once, for a context costs more than a handshake's bookkeeping. */
-  readonly secureContext: SecureContext;
 }
 
 export interface DialTarget {
   readonly host: string;
   readonly port: number;
-  readonly tls: boolean;
+  /** Null: none. */
+  readonly tls: TlsProfile | null;
+  /** Only HTTP/1.1 can be used, as for an upgrade. */
+  readonly http1: boolean;
   /** A tunnel keeps its half-closed state; HTTP does not need it. */
   readonly halfOpen: boolean;
 }
@@ -217,12 +219,12 @@ export class Dial {
       if (this.#over) return;
       this.#settleTimer();
       this.connectMs = performance.now() - this.#connectBeganAt;
-      if (this.target.tls) this.#handshake(tcp, onError);
+      if (this.target.tls) this.#handshake(tcp, this.target.tls, onError);
       else this.#done(tcp, tcp, onError);
     });
   }
 
-  #handshake(tcp: Socket, onError: (error: NodeJS.ErrnoException) => void): void {
+  #handshake(tcp: Socket, profile: TlsProfile, onError: (error: NodeJS.ErrnoException) => void): void {
     const { host, port } = this.target;
     tcp.off('error', onError);
     tcp.on('error', () => {}); // the TLS socket reports it
@@ -230,12 +232,11 @@ export class Dial {
     const tls = connectTls({
       socket: tcp,
       host,
-      // RFC 6066, section 3: literal addresses are not sent as a server name.
-      servername: isIP(host) === 0 ? host : '',
-      ALPNProtocols: ['http/1.1'],
-      secureContext: this.#context.secureContext,
-      minVersion: 'TLSv1.2',
-      rejectUnauthorized: true,
+      servername: profile.servername(host),
+      ALPNProtocols: profile.alpn(this.target.http1) as string[],
+      secureContext: profile.secureContext,
+      minVersion: profile.minVersion,
+      rejectUnauthorized: profile.verifies,
     });
     this.socket = tls;
     const onTlsError = (error: NodeJS.ErrnoException) => {

@@ -20,6 +20,7 @@ import type { Dial, DialContext, DialObserver } from './dial.ts';
 import { failureOf } from './failure.ts';
 import type { Lease } from './lease.ts';
 import type { BodyReader } from './replay-body.ts';
+import type { TlsProfiles } from './tls-profile.ts';
 
 export interface CarryContext extends DialContext {
   /** Bound of a response head, bytes. */
@@ -27,6 +28,7 @@ export interface CarryContext extends DialContext {
   /** Lower case; the origin's own field of that name is not passed on. */
   readonly requestIdHeader: string;
   readonly pseudonym: string;
+  readonly profiles: TlsProfiles;
 }
 
 /** Of a response that is not wanted, so much is read to keep the connection; bytes and milliseconds. */
@@ -126,8 +128,14 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
       return;
     }
     const { scheme, host, port } = this.#exchange.target as NonNullable<Exchange['target']>;
-    const { timeouts } = this.#exchange.route.policy;
-    connection.dial({ host, port, tls: scheme === 'https', halfOpen: false }, this.#context, timeouts, this);
+    const { route } = this.#exchange;
+    const tls = scheme === 'https' ? this.#context.profiles.of(route) : null;
+    connection.dial(
+      { host, port, tls, http1: false, halfOpen: false },
+      this.#context,
+      route.policy.timeouts,
+      this,
+    );
   }
 
   // The dial

@@ -49,7 +49,7 @@ class TunnelDial implements DialObserver, Pending {
     const { host, port } = this.#exchange.target as NonNullable<Exchange['target']>;
     const connection = this.#lease.connection as Connection;
     connection.dial(
-      { host, port, tls: false, halfOpen: true },
+      { host, port, tls: null, http1: true, halfOpen: true },
       context,
       this.#exchange.route.policy.timeouts,
       this,

@@ -9,11 +9,16 @@ const route = (name: string, match: Partial<RouteMatch>): Route => ({
   name,
   match: { hosts: [], ports: [], methods: [], paths: [], ...match },
   access: 'allow',
+  https: null,
+  prefix: null,
+  origin: null,
+  tls: null,
+  http2: false,
   policy,
 });
 const fallback = route('default', {});
 const nameOf = (routes: Route[], method: string, host: string, port: number, path: string): string =>
-  new RouteTable(routes, fallback).match(method, host, port, path).name;
+  new RouteTable(routes, fallback).match(method, { scheme: 'https', host, port }, path).name;
 
 test('the first route that matches wins, however it names the host', () => {
   const routes = [

@@ -40,6 +40,7 @@ export function finished(wish: Wish = {}): Exchange {
     wish.target === undefined ? target('api.example') : wish.target,
     wish.path ?? '/v1/orders',
     route(wish.route ?? 'default'),
+    'forward',
   );
   for (const [i, fields] of (wish.attempts ?? [{}]).entries()) {
     const attempt = new Attempt(i + 1, exchange.startedAt);

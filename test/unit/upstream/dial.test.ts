@@ -8,6 +8,7 @@ import type { TimeoutPolicy } from '../../../src/policy/policy.ts';
 import { AddressGuard } from '../../../src/upstream/address-guard.ts';
 import { Dial, type DialObserver } from '../../../src/upstream/dial.ts';
 import { type Lookup, Resolver } from '../../../src/upstream/resolver.ts';
+import { TlsProfile } from '../../../src/upstream/tls-profile.ts';
 import { until } from '../../support/until.ts';
 
 const timeouts: TimeoutPolicy = {
@@ -45,14 +46,18 @@ class Ear implements DialObserver {
   }
 }
 
-function begin(port: number, lookup: Lookup, tls = false, allow = ['127.0.0.0/8']): { dial: Dial; ear: Ear } {
+function begin(
+  port: number,
+  lookup: Lookup,
+  tls: TlsProfile | null = null,
+  allow = ['127.0.0.0/8'],
+): { dial: Dial; ear: Ear } {
   const ear = new Ear();
   const dial = new Dial(
-    { host: 'x.test', port, tls, halfOpen: false },
+    { host: 'x.test', port, tls, http1: false, halfOpen: false },
     {
       resolver: new Resolver(lookup),
       guard: new AddressGuard({ deny: [], allow }),
-      secureContext: createSecureContext(),
     },
     timeouts,
     ear,
@@ -99,7 +104,7 @@ test('an address that refuses is followed by the next, and the one that answered
 });
 
 test('families are tried in turn', async () => {
-  const { ear } = begin(9, answers('127.0.0.1', '127.0.0.2', '::1'), false, ['127.0.0.0/8', '::1/128']);
+  const { ear } = begin(9, answers('127.0.0.1', '127.0.0.2', '::1'), null, ['127.0.0.0/8', '::1/128']);
   await until(() => ear.told, 'the failure');
   assert.deepEqual(ear.phases.filter((one) => one === 'connecting').length, 3);
 });
@@ -115,7 +120,7 @@ test('the last of several failures is told', async (t) => {
 test('a name without an address, or with refused ones only, is never dialled', async (t) => {
   const { port, connections } = await server(t);
   const none = begin(port, answers());
-  const refused = begin(port, answers('127.0.0.1', '10.0.0.1'), false, []);
+  const refused = begin(port, answers('127.0.0.1', '10.0.0.1'), null, []);
   await until(() => none.ear.told && refused.ear.told, 'both');
   assert.equal(none.ear.error?.name, 'dns_error');
   assert.equal(refused.ear.error?.name, 'address_denied');
@@ -126,7 +131,11 @@ test('a name without an address, or with refused ones only, is never dialled', a
 test('who cancels hears nothing more, in whatever phase, and the socket closes', async (t) => {
   const { port } = await server(t);
   for (const phase of ['resolving', 'connecting', 'handshaking'] as const) {
-    const { dial, ear } = begin(port, answers('127.0.0.1'), true);
+    const { dial, ear } = begin(
+      port,
+      answers('127.0.0.1'),
+      new TlsProfile('', null, false, createSecureContext()),
+    );
     await new Promise<void>((resolve) => {
       ear.onPhase = (now) => {
         if (now === phase) setImmediate(resolve);
