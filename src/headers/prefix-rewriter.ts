@@ -6,21 +6,13 @@
  * caller reaches the same thing: an absolute URL stays absolute, an absolute path stays a path. All else
  * stays byte for byte: other hosts, other relative references, paths beside the base path or that climb
  * out of it, and what cannot be read in one way only. Where one prefix lies within another, the URL may
- * belong to the longer one: the table decides, not the rewriter. It knows no sockets and no exchange.
+ * belong to the longer one: the table decides, not the rewriter. Behind the prefix `/` the base path itself
+ * can only be asked for with a slash at its end. It knows no sockets and no exchange.
  */
+import type { RouteOrigin } from '../policy/policy.ts';
 import { isNamed } from './field-names.ts';
 import { withoutFinalSlash } from './prefix.ts';
 import { rescopeCookie } from './set-cookie.ts';
-
-export interface PrefixedOrigin {
-  readonly prefix: string;
-  readonly scheme: 'http' | 'https';
-  /** As a target has it: lower case, no brackets. */
-  readonly host: string;
-  readonly port: number;
-  /** `/base`, or `/` or '' for none. */
-  readonly basePath: string;
-}
 
 /** A scheme or none, and an authority without user information; no spelling of one that clients read differently. */
 const AUTHORITY = /^(?:(https?):)?\/\/(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?(?=[/?#]|$)/i;
@@ -29,13 +21,13 @@ const DOT_SEGMENT = /^(?:\.|%2e){1,2}$/i;
 const SAFE_AUTHORITY = /^[A-Za-z0-9._:[\]-]+$/;
 
 export class PrefixRewriter {
-  readonly #origin: PrefixedOrigin;
+  readonly #origin: RouteOrigin;
   readonly #prefix: string;
   readonly #basePath: string;
 
-  constructor(origin: PrefixedOrigin) {
+  constructor(prefix: string, origin: RouteOrigin) {
     this.#origin = origin;
-    this.#prefix = withoutFinalSlash(origin.prefix);
+    this.#prefix = withoutFinalSlash(prefix);
     this.#basePath = withoutFinalSlash(origin.basePath);
   }
 

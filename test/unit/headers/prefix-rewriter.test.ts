@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type PrefixedOrigin, PrefixRewriter } from '../../../src/headers/prefix-rewriter.ts';
+import { PrefixRewriter } from '../../../src/headers/prefix-rewriter.ts';
+import type { RouteOrigin } from '../../../src/policy/policy.ts';
+
+/** A route's prefix and its origin. */
+type PrefixedOrigin = RouteOrigin & { readonly prefix: string };
 
 const US = '127.0.0.1:3128';
 const FRAUD: PrefixedOrigin = {
@@ -12,8 +16,9 @@ const FRAUD: PrefixedOrigin = {
 };
 const BASED: PrefixedOrigin = { ...FRAUD, basePath: '/base' };
 
+const rewriterOf = (origin: PrefixedOrigin): PrefixRewriter => new PrefixRewriter(origin.prefix, origin);
 const seen = (origin: PrefixedOrigin, value: string, authority: string | null = US): string =>
-  new PrefixRewriter(origin).reference(value, authority);
+  rewriterOf(origin).reference(value, authority);
 
 function assertSeen(origin: PrefixedOrigin, rows: Readonly<Record<string, string>>): void {
   for (const [value, expected] of Object.entries(rows)) assert.equal(seen(origin, value), expected, value);
@@ -189,7 +194,7 @@ test('the fields are rewritten in place, whatever their case, and no others', ()
     'Content-Type',
     'text/plain',
   ];
-  assert.equal(new PrefixRewriter(FRAUD).rewrite(list, US), list);
+  assert.equal(rewriterOf(FRAUD).rewrite(list, US), list);
   assert.deepEqual(list, [
     'LOCATION',
     `http://${US}/fraud/x`,
