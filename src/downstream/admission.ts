@@ -95,7 +95,7 @@ export class Admission {
     const path = way?.path ?? '';
     let target: Target | null = way?.target ?? null;
     let via: Via = way?.via ?? 'forward';
-    const route = way?.route ?? (target ? routes.match(method, target, path) : fallback);
+    const route = way ? routeOf(routes, method, way) : fallback;
     if (target !== null && via === 'forward' && target.scheme === 'http' && route.https === 'originate') {
       via = 'originate';
       target = targets.originated(target);
@@ -143,6 +143,15 @@ export class Admission {
       loop ?? unusable ?? misdirected(facts, inside, targets) ?? refusalOf(request, facts, route);
     return { exchange, facts, refusal: refusal ?? spendForward(method, facts, headers) };
   }
+}
+
+/**
+ * A prefix belongs to its route, as far as that is about such requests: what its methods and paths leave out
+ * meets the other routes, as if it had come in absolute form.
+ */
+function routeOf(routes: RouteTable, method: string, { target, path, prefix }: Way): Route {
+  if (prefix !== null && routes.asksFor(prefix.route, method, path)) return prefix.route;
+  return routes.match(method, target, path);
 }
 
 /** RFC 9110, section 7.6.2: counted down for OPTIONS (TRACE goes nowhere); at 0 the request ends here. */

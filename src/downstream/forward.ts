@@ -20,7 +20,7 @@ import { type CallerRequest, type CallerResponse, insideOf } from './caller.ts';
 import { drain } from './drain.ts';
 import { replyOf } from './reply.ts';
 import type { Holder } from './turns.ts';
-import type { Way, Ways } from './way.ts';
+import type { Prefix, Way, Ways } from './way.ts';
 
 export interface ForwardOptions {
   readonly admission: Admission;
@@ -55,6 +55,7 @@ export class Forwarder {
     const { exchange, facts, refusal } = admission.admit(request, way, inside, unusable);
     live.add(exchange);
     const forwarding = new Forwarding(exchange, request, response, admission.requestIdHeader, live);
+    if (way !== null && way.prefix !== null) forwarding.prefixed = { prefix: way.prefix, host: facts.host };
     // RFC 9110, section 10.1.1: refused before it was asked for, the body may come or not.
     forwarding.holdsBack = facts.expectContinue && !isHttp10(request);
     if (refusal) {
@@ -93,6 +94,8 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   readonly exchange: Exchange;
   /** The caller sends its body only after 100 Continue, and has not had it. */
   holdsBack = false;
+  /** The caller reached the origin by a prefix, and us by this Host. */
+  prefixed: { readonly prefix: Prefix; readonly host: string | null } | null = null;
   readonly request: CallerRequest;
   readonly #response: CallerResponse;
   readonly #requestIdHeader: string;
@@ -159,6 +162,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     const response = this.#response;
     const { status, headers } = upstream;
     this.#upstream = upstream;
+    this.prefixed?.prefix.rewriter.rewrite(headers, this.prefixed.host);
     headers.push(this.#requestIdHeader, exchange.id);
     headers.push('Proxy-Status', proxyStatusOf(exchange.attempts.length, status));
     applyEdits(headers, exchange.route.policy.headers.response);

@@ -90,6 +90,11 @@ export class TargetReader {
     return url;
   }
 
+  /** What a configuration names. */
+  origin({ scheme, host, port }: Pick<Target, 'scheme' | 'host' | 'port'>): Target {
+    return makeTarget(scheme, host, port, port !== (scheme === 'http' ? 80 : 443));
+  }
+
   /** Whether a Host field names the target. */
   names(host: string, target: Target): boolean {
     try {

@@ -51,7 +51,7 @@ export class Tunnels {
     } catch (error) {
       refusal = asOutriggerError(error);
     }
-    const way = target && { target, path: '', via: 'tunnel' as const, route: null };
+    const way = target && { target, path: '', via: 'tunnel' as const, prefix: null };
     const admitted = admission.admit(request, way, null, target ? null : refusal);
     const { exchange } = admitted;
     live.add(exchange);

@@ -6,6 +6,8 @@
  */
 import { OutriggerError } from '../errors.ts';
 import type { Target, Via } from '../exchange.ts';
+import { PrefixTable } from '../headers/prefix.ts';
+import { PrefixRewriter } from '../headers/prefix-rewriter.ts';
 import type { Route } from '../policy/policy.ts';
 import type { TargetReader } from './target.ts';
 
@@ -20,42 +22,64 @@ export interface Way {
   /** Path and query as they go on. */
   readonly path: string;
   readonly via: Via;
-  /** The route of the prefix; null: the table of routes decides. */
-  readonly route: Route | null;
+  /** Of requests that came by a prefix. */
+  readonly prefix: Prefix | null;
 }
+
+/** What a prefix stands for. */
+export interface Prefix {
+  readonly route: Route;
+  readonly target: Target;
+  readonly rewriter: PrefixRewriter;
+}
+
+/** So many prefixes are named to whoever asked for none of them. */
+const NAMED_MAX = 20;
 
 export class Ways {
   readonly #targets: TargetReader;
+  readonly #prefixes: PrefixTable<Prefix>;
+  /** For whoever asks for another. */
+  readonly #known: string;
 
-  constructor(targets: TargetReader) {
+  constructor(targets: TargetReader, routes: readonly Route[]) {
     this.#targets = targets;
+    const entries = routes.flatMap((route) => {
+      const { prefix, origin } = route;
+      if (prefix === null || origin === null) return [];
+      const { basePath } = origin;
+      const target = targets.origin(origin);
+      return [{ prefix, basePath, value: { route, target, rewriter: new PrefixRewriter(prefix, origin) } }];
+    });
+    this.#prefixes = new PrefixTable(entries);
+    const names = entries.slice(0, NAMED_MAX).map(({ prefix }) => prefix);
+    if (entries.length > NAMED_MAX) names.push(`and ${entries.length - NAMED_MAX} more`);
+    this.#known = names.length === 0 ? 'no route has a prefix' : `the prefixes are ${names.join(', ')}`;
   }
 
   /** Throws `target_unusable`, `request_misdirected`, `prefix_unknown` or `method_unsupported`. */
   read(url: string, inside: Inside | null): Way {
     if (inside === null && !url.startsWith('/')) {
       const { target, path } = this.#targets.absolute(url);
-      return { target, path, via: 'forward', route: null };
+      return { target, path, via: 'forward', prefix: null };
     }
     return inside === null ? this.#prefixed(url) : this.#within(url, inside);
   }
 
-  #prefixed(_url: string): Way {
-    throw new OutriggerError('target_unusable', 'the target is not in absolute form');
+  #prefixed(url: string): Way {
+    const match = this.#prefixes.find(this.#targets.path(url));
+    if (match === null) throw new OutriggerError('prefix_unknown', this.#known);
+    const { value: prefix, path } = match;
+    return { target: prefix.target, path, via: 'prefix', prefix };
   }
 
   /** RFC 9110, section 7.4: what is meant for somewhere else does not go through this tunnel. */
   #within(url: string, { target, via }: Inside): Way {
-    if (url.startsWith('/')) return { target, path: this.#targets.path(url), via, route: null };
+    if (url.startsWith('/')) return { target, path: this.#targets.path(url), via, prefix: null };
     const absolute = this.#targets.absolute(url);
     if (absolute.target.origin !== target.origin) {
       throw new OutriggerError('request_misdirected', `${absolute.target.origin} inside ${target.origin}`);
     }
-    return { target, path: absolute.path, via, route: null };
-  }
-
-  /** Whether a Host inside a tunnel names what the tunnel goes to. */
-  agrees(host: string, { target }: Inside): boolean {
-    return this.#targets.names(host, target);
+    return { target, path: absolute.path, via, prefix: null };
   }
 }

@@ -57,6 +57,11 @@ export class RouteTable {
     return null;
   }
 
+  /** Whether a route is about such requests, wherever they go. */
+  asksFor(route: Route, method: string, path: string): boolean {
+    return asksFor(route, method, path);
+  }
+
   /** `path` may carry a query, which does not count; it is '' for CONNECT. */
   match(method: string, { scheme, host, port: asked }: Destination, path: string): Route {
     // Plain HTTP to its own port may be about to become HTTPS: then it goes to the port of that.
@@ -100,10 +105,14 @@ function matchesPort({ https, match }: Route, port: number): boolean {
   return match.ports.includes(80) || (https === 'originate' && match.ports.includes(443));
 }
 
-/** Everything but the host. Methods are case-sensitive (RFC 9110, section 9.1). */
+/** Everything but the host. */
 function matchesRest(route: Route, method: string, port: number, path: string): boolean {
-  const { methods, paths } = route.match;
-  if (!matchesPort(route, port)) return false;
+  return matchesPort(route, port) && asksFor(route, method, path);
+}
+
+/** Methods are case-sensitive (RFC 9110, section 9.1). */
+function asksFor({ match }: Route, method: string, path: string): boolean {
+  const { methods, paths } = match;
   if (methods.length > 0 && !methods.includes(method)) return false;
   if (paths.length === 0) return true;
   // A tunnel shows no path, so a route that asks for one cannot mean it.
