@@ -194,20 +194,31 @@ test('a ClientHello that says whatever it likes', () => {
 });
 
 test('a name of any bytes is told only if it is one', () => {
+  const likely = fc.string({ unit: fc.constantFrom('a', 'B', '0', '-', '_', '.', '.', ' '), maxLength: 12 });
+  const text = fc.oneof(
+    likely,
+    fc.string({ unit: 'binary-ascii', maxLength: 70 }),
+    fc.stringMatching(/^[a.]{50,300}$/),
+  );
+  const name = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    text.map((one) => Buffer.from(one)),
+  );
   fc.assert(
-    fc.property(
-      fc.oneof(
-        fc.uint8Array({ maxLength: 300 }),
-        fc.string({ unit: 'binary-ascii', maxLength: 70 }).map((text) => Buffer.from(text)),
-      ),
-      (name) => {
-        const read = parseClientHello(helloBody({ extensions: [serverNameExtension(name)] }));
-        const text = Buffer.from(name).toString('latin1').toLowerCase();
-        if (read.kind === 'tls') assert.ok(read.serverName === text || `${read.serverName}.` === text);
-        else assert.equal(read.reason, 'a malformed server name');
-      },
-    ),
-    { numRuns: 3_000 },
+    fc.property(name, (bytes) => {
+      const read = parseClientHello(helloBody({ extensions: [serverNameExtension(bytes)] }));
+      const asked = Buffer.from(bytes).toString('latin1').toLowerCase().replace(/\.$/, '');
+      const isName =
+        asked.length <= 253 &&
+        asked.split('.').every((part) => part.length >= 1 && part.length <= 63 && !/[^a-z0-9_-]/.test(part));
+      assert.deepEqual(
+        read,
+        isName
+          ? { kind: 'tls', serverName: asked, alpn: [], ech: false }
+          : { kind: 'broken-tls', reason: 'a malformed server name' },
+      );
+    }),
+    { numRuns: 5_000 },
   );
 });
 
@@ -255,19 +266,27 @@ test('bytes of any kind, and those that begin like something', () => {
   );
 });
 
-test('handshakes without an end are over at the bound', () => {
+test('a ClientHello is told up to the bound, and is over at it', () => {
+  const least = helloBody({ extensions: [extension(21, Buffer.alloc(0))] }).length;
+  const near = fc.tuple(fc.integer({ min: 200, max: 16_384 }), fc.integer({ min: -40, max: 40 }));
+  let told = 0;
+  let over = 0;
   fc.assert(
-    fc.property(
-      fc.integer({ min: 1, max: 500 }),
-      fc.integer({ min: 20_000, max: 32_759 }),
-      (length, size) => {
-        const fragments = Array.from<number>({ length: Math.ceil(size / length) }).fill(length);
-        const bytes = records(message(Buffer.alloc(size)), ...fragments);
-        const { opening, bytes: came } = byteByByte(bytes);
-        assert.equal(opening.kind, 'broken-tls');
-        assert.equal(came, Math.min(bytes.length, CLIENT_HELLO_BYTES_MAX));
-      },
-    ),
-    { numRuns: 30 },
+    fc.property(near, cuts, ([length, beyond], packets) => {
+      // As long as all records together are some bytes within the bound, or beyond it.
+      const headers = Math.ceil(CLIENT_HELLO_BYTES_MAX / (length + 5)) * 5 + 4;
+      const padding = CLIENT_HELLO_BYTES_MAX - headers - least + beyond;
+      const whole = message(helloBody({ extensions: [extension(21, Buffer.alloc(padding))] }));
+      const bytes = records(
+        whole,
+        ...Array.from<number>({ length: Math.ceil(whole.length / length) }).fill(length),
+      );
+      const { kind } = assertSound(bytes, packets);
+      assert.equal(kind, bytes.length <= CLIENT_HELLO_BYTES_MAX ? 'tls' : 'broken-tls');
+      if (kind === 'tls') told++;
+      else over++;
+    }),
+    { numRuns: 60 },
   );
+  assert.ok(told > 0 && over > 0, `${told} and ${over}`);
 });

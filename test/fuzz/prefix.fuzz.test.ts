@@ -187,6 +187,7 @@ const attribute = fc.oneof(
     ' Domain',
     ` Domain=${HOST}`,
     ' domain=.fraud.example',
+    ' Domain=raud.example',
     ' Domain=elsewhere.example',
     ' Domain=localhost',
     ' Max-Age=5',
