@@ -63,7 +63,7 @@ export class PrefixTable<V> {
 const SLASH = 0x2f;
 
 /** Whether a segment of the path, or all of it, ends in front of this place. */
-export function endsSegment(path: string, at: number): boolean {
+function endsSegment(path: string, at: number): boolean {
   if (at >= path.length) return at === path.length;
   const code = path.charCodeAt(at);
   return code === SLASH || code === 0x3f /* ? */;
