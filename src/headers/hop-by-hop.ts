@@ -185,6 +185,7 @@ export function forwardResponseHeaders(
   status = 200,
   requestIdHeaderLower = '',
   pseudonym: string | null = null,
+  receivedVersion = '1.1',
 ): ResponseHeaderFacts {
   const facts: ResponseHeaderFacts = {
     contentLength: null,
@@ -266,7 +267,7 @@ export function forwardResponseHeaders(
     out.push(name, value);
   }
   settleFraming(facts);
-  if (pseudonym !== null) out.push('Via', appendVia(via, '1.1', pseudonym));
+  if (pseudonym !== null) out.push('Via', appendVia(via, receivedVersion, pseudonym));
   return facts;
 }
 

@@ -31,7 +31,8 @@ function waited(exchange: Exchange, since: number): void {
 
 export function poolPermit<R>(policy: PoolPolicy, fresh: boolean): Layer<R> {
   return (next) => (exchange) => {
-    const lease = new Lease((exchange.origin as Origin).pool, policy, fresh);
+    const http2 = !fresh && exchange.route.http2 && exchange.target?.scheme === 'https';
+    const lease = new Lease((exchange.origin as Origin).pool, policy, fresh, http2);
     exchange.lease = lease;
     const since = performance.now();
     let settle: (error: OutriggerError | null) => void = () => {};

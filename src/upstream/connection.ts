@@ -5,22 +5,32 @@
  *
  * HTTP/1.1 is spoken on it by an undici Client of its own that is handed the finished socket: undici
  * parses and frames, and never dials, queues or times. A Client whose socket has gone answers `stale`,
- * which is how a kept-alive connection that the origin closed is told from a request that failed.
+ * which is how a kept-alive connection that the origin closed is told from a request that failed. HTTP/2 is
+ * spoken where TLS has agreed on it (RFC 9113, section 3.2), and then several requests share the connection.
  */
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { Client, type Dispatcher } from 'undici';
 import type { TimeoutPolicy } from '../policy/policy.ts';
 import { type Dial, type DialContext, Dial as Dialler, type DialObserver, type DialTarget } from './dial.ts';
-import { part, reset } from './parting.ts';
+import type { Http2Request } from './http2-fields.ts';
+import { Http2Session, type SessionOwner } from './http2-session.ts';
+import type { StreamHandler } from './http2-stream.ts';
+import { linger, part, reset } from './parting.ts';
+import type { BodyReader } from './replay-body.ts';
 
 export type ConnectionState = 'connecting' | 'busy' | 'idle' | 'closing';
+
+/** Where nobody says otherwise. */
+const HEADER_BYTES = 32_768;
 
 /** A Keep-Alive hint is used up to this much before its end, milliseconds. */
 const HINT_MARGIN_MS = 1_000;
 
-/** Told when the last trace of a connection is gone. */
 export interface ConnectionOwner {
+  /** Its protocol is known now, or how many may share it. */
+  connectionChanged(connection: Connection): void;
+  /** The last trace of it is gone. */
   connectionClosed(connection: Connection): void;
 }
 
@@ -32,7 +42,7 @@ export class StaleConnection extends Error {
 const STALE = new StaleConnection('the connection had gone before the request was written');
 const ABORTED = Object.assign(new Error('aborted'), { code: 'OUTRIGGER_ABORTED' });
 
-export class Connection {
+export class Connection implements SessionOwner {
   state: ConnectionState = 'connecting';
   address: string | null = null;
   bornAt = 0;
@@ -42,12 +52,16 @@ export class Connection {
   broken: NodeJS.ErrnoException | null = null;
   /** Whether a request has been carried before. */
   used = false;
+  /** Exchanges that hold it. */
+  streams = 0;
 
   readonly #owner: ConnectionOwner;
   #dial: Dialler | null = null;
   #tcp: Socket | null = null;
   #socket: Socket | TLSSocket | null = null;
   #client: Client | null = null;
+  #session: Http2Session | null = null;
+  #retired = false;
   /** A response is whole, and undici is about to decide whether the socket lives on. */
   #deciding = false;
   /** undici has decided against it. */
@@ -64,7 +78,43 @@ export class Connection {
   /** False once the socket can carry nothing more. */
   get usable(): boolean {
     const socket = this.#socket;
-    return socket !== null && !socket.destroyed && socket.writable && !this.#spent && this.broken === null;
+    return (
+      socket !== null &&
+      !socket.destroyed &&
+      socket.writable &&
+      !this.#spent &&
+      this.broken === null &&
+      (this.#session === null || this.#session.open)
+    );
+  }
+
+  /** Several exchanges may hold it at once. */
+  get multiplexed(): boolean {
+    return this.#session !== null;
+  }
+
+  /** How many exchanges may hold it at once. */
+  get capacity(): number {
+    return this.#session === null ? 1 : this.#session.capacity;
+  }
+
+  /** Its protocol and its capacity are known. */
+  get settled(): boolean {
+    return this.#session === null ? this.ready : this.#session.settled;
+  }
+
+  /** It ends with the last of those who hold it, and nobody else gets it. */
+  get retired(): boolean {
+    return this.#retired;
+  }
+
+  retire(): void {
+    this.#retired = true;
+  }
+
+  /** Whether one more may hold it. */
+  get hasRoom(): boolean {
+    return !this.#retired && this.streams < this.capacity && this.usable;
   }
 
   dial(target: DialTarget, context: DialContext, timeouts: TimeoutPolicy, observer: DialObserver): void {
@@ -72,8 +122,8 @@ export class Connection {
     this.#dial.start();
   }
 
-  /** Takes over the socket of a dial that has succeeded. */
-  attach(dial: Dial): void {
+  /** Takes over the socket of a dial that has succeeded; `headerBytes` bounds a response head of HTTP/2. */
+  attach(dial: Dial, headerBytes = HEADER_BYTES): void {
     const socket = dial.socket as Socket | TLSSocket;
     this.#dial = null;
     this.#tcp = dial.tcp;
@@ -86,6 +136,14 @@ export class Connection {
       this.broken ??= error;
     });
     socket.once('close', () => this.#gone());
+    if ('alpnProtocol' in socket && socket.alpnProtocol === 'h2' && socket.writable) {
+      this.#session = new Http2Session(socket, headerBytes, this);
+    } else this.#keepOpen(socket);
+    if (socket.destroyed) process.nextTick(() => this.#gone());
+    this.#owner.connectionChanged(this);
+  }
+
+  #keepOpen(socket: Socket): void {
     // undici would close a socket that it has no more use for without a look at the origin, which then still
     // counts the connection when its successor comes. How it ends is ours to say.
     const destroy = socket.destroy.bind(socket);
@@ -94,7 +152,14 @@ export class Connection {
       this.#spent = true;
       return socket;
     };
-    if (socket.destroyed) process.nextTick(() => this.#gone());
+  }
+
+  sessionChanged(): void {
+    this.#owner.connectionChanged(this);
+  }
+
+  sessionSilent(): void {
+    this.kill();
   }
 
   /** The raw socket, for a tunnel. */
@@ -110,6 +175,19 @@ export class Connection {
   ): void {
     this.#client ??= this.#speakHttp(maxHeaderSize);
     this.#client.dispatch(options, handler);
+  }
+
+  /** Sends a request on a stream of its own; whatever becomes of it reaches the handler. */
+  request(request: Http2Request, body: Buffer | BodyReader | null, handler: StreamHandler): void {
+    const session = this.#session as Http2Session;
+    this.used = true;
+    if (session.open) session.request(request, body, handler);
+    else process.nextTick(() => handler.onResponseError(null as never, STALE));
+  }
+
+  /** An exchange got no answer on it: is anybody there? Whoever holds it goes on until that is known. */
+  probe(): void {
+    this.#session?.probe();
   }
 
   #speakHttp(maxHeaderSize: number): Client {
@@ -158,6 +236,11 @@ export class Connection {
     this.state = 'closing';
     const socket = this.#socket;
     if (!socket || socket.destroyed) return;
+    if (this.#session) {
+      this.#session.close();
+      linger(this.#tcp as Socket, socket);
+      return;
+    }
     part(this.#tcp as Socket, socket);
     if (this.#spent) {
       // undici reads no more, but the origin's FIN must be seen.

@@ -1,10 +1,11 @@
 /**
  * Carries one attempt to its origin over the connection of its lease, and is the response that comes
- * back: undici's handler on one side, a head and a flowing body on the other.
+ * back: the handler of undici, or of a stream of HTTP/2, on one side, a head and a flowing body on the other.
  *
  * Rules: the promise settles once, with the head or with the one error; after the head, only the sink
  * hears of the body's end. The connection goes back to the pool when the body ends, not before, and is
- * killed when anything is in doubt. Late callbacks of undici decide nothing. No method throws, for an
+ * killed when anything is in doubt; of one that others hold, too, only the own stream is. Late callbacks decide
+ * nothing. No method throws, for an
  * exception in a handler would end the process.
  */
 import { STATUS_CODES } from 'node:http';
@@ -18,6 +19,7 @@ import type { Connection } from './connection.ts';
 import { StaleConnection } from './connection.ts';
 import type { Dial, DialContext, DialObserver } from './dial.ts';
 import { failureOf } from './failure.ts';
+import { Http2Failure } from './http2-failure.ts';
 import type { Lease } from './lease.ts';
 import type { BodyReader } from './replay-body.ts';
 import type { TlsProfiles } from './tls-profile.ts';
@@ -148,7 +150,7 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     if (this.#over) return;
     this.#timed(dial);
     const connection = this.#lease.connection as Connection;
-    connection.attach(dial);
+    connection.attach(dial, this.#context.headerBytes);
     this.#send(connection);
   }
 
@@ -175,6 +177,10 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     exchange.phase = body ? 'sending the body' : 'waiting for the head';
     let payload: Buffer | BodyReader | null = null;
     if (body) payload = body.whole() ?? (this.#reader = body.open());
+    if (connection.multiplexed) {
+      this.#sendOnStream(connection, payload);
+      return;
+    }
     connection.dispatch(
       {
         method: exchange.method,
@@ -187,6 +193,12 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
       this,
       this.#context.headerBytes,
     );
+  }
+
+  #sendOnStream(connection: Connection, payload: Buffer | BodyReader | null): void {
+    const { method, target, path, headers, teTrailers } = this.#exchange;
+    const { scheme } = target as NonNullable<Exchange['target']>;
+    connection.request({ method, scheme, path, headers, teTrailers }, payload, this);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -237,8 +249,16 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
       return;
     }
     const { requestIdHeader, pseudonym } = this.#context;
-    const facts = forwardResponseHeaders(raw, this.headers, status, requestIdHeader, pseudonym);
-    const reason = reasonPhrase(status, statusText ?? '');
+    const { multiplexed } = this.#lease.connection as Connection;
+    const facts = forwardResponseHeaders(
+      raw,
+      this.headers,
+      status,
+      requestIdHeader,
+      pseudonym,
+      multiplexed ? '2.0' : '1.1',
+    );
+    const reason = reasonPhrase(status, statusText ?? STATUS_CODES[status] ?? '');
     const invalid = facts.invalid ?? (reason === null ? 'a control character in the reason phrase' : null);
     if (invalid !== null) {
       this.cancel(new OutriggerError('response_malformed', `${this.#exchange.target?.origin}: ${invalid}`));
@@ -250,7 +270,7 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     this.trailer = facts.trailer;
     this.retryAfter = facts.retryAfter;
     this.#keepAliveHintMs = facts.keepAliveTimeoutMs;
-    this.#closeDelimited = facts.contentLength === null && !facts.chunked;
+    this.#closeDelimited = facts.contentLength === null && !facts.chunked && !multiplexed;
     const attempt = this.#attempt;
     attempt.headMs = performance.now() - this.#sentAt;
     attempt.status = status;
@@ -302,9 +322,16 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     this.#over = true;
     this.#reader?.close();
     this.#stopDiscarding();
-    // undici decides only after this returns whether the socket lives on.
-    (this.#lease.connection as Connection).deciding();
-    process.nextTick(giveBack, this.#lease, this.#keepAliveHintMs, this.#requestOut);
+    const connection = this.#lease.connection as Connection;
+    if (connection.multiplexed) {
+      if (this.#requestOut) this.#lease.release(null);
+      // An answer to half a request: the rest is not wanted, and would never end.
+      else this.#letGo();
+    } else {
+      // undici decides only after this returns whether the socket lives on.
+      connection.deciding();
+      process.nextTick(giveBack, this.#lease, this.#keepAliveHintMs, this.#requestOut);
+    }
     const raw = controller.rawTrailers as Buffer[] | null;
     let trailers = NO_TRAILERS;
     if (raw && raw.length > 0) {
@@ -323,6 +350,8 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
       this.#again();
       return;
     }
+    // RFC 9113, section 8.7: not processed, so it may be sent again whatever the method.
+    if (!this.#headOut && error instanceof Http2Failure && error.unsent) this.#attempt.delivery = 'unsent';
     // The parser's word is the more telling one where the socket was destroyed for it.
     this.#fail(failureOf(error, this.#exchange.target?.origin ?? '', this.#headOut));
   }
@@ -384,7 +413,7 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     this.#stopDiscarding();
     this.#over = true;
     this.#reader?.close();
-    this.#lease.kill();
+    this.#letGo();
   }
 
   // The end
@@ -393,19 +422,34 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     this.#fail(error);
   }
 
+  /** The connection, or what is ours of it, is of no more use. */
+  #letGo(error: OutriggerError | null = null): void {
+    const { connection } = this.#lease;
+    if (connection?.multiplexed) {
+      this.#controller?.abort(NOT_WANTED);
+      if (error !== null && SILENCE.has(error.name)) connection.probe();
+    }
+    this.#lease.kill();
+  }
+
   #fail(error: OutriggerError): void {
     if (this.#over) return;
     this.#over = true;
     this.#failure = error;
     this.#reader?.close();
     this.#stopDiscarding();
-    if (this.#lease.connection) this.#lease.kill();
+    if (this.#lease.connection) this.#letGo(error);
     else this.#lease.leave();
     this.#attempt.end(error.row.verdict, error);
     if (!this.#headOut) this.#reject(error);
     else this.#sink?.failed(error);
   }
 }
+
+/** An origin of which nothing was heard for so long may have gone, and the connection with it. */
+const SILENCE: ReadonlySet<string> = new Set(['head_timeout', 'write_timeout', 'body_timeout']);
+
+const NOT_WANTED = new Error('the attempt is over');
 
 function giveBack(lease: Lease, hintMs: number | null, requestOut: boolean): void {
   lease.connection?.decided();

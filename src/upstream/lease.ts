@@ -16,16 +16,18 @@ const RETRY_AFTER_S = 1;
 export class Lease implements Claimant {
   readonly pool: PoolPolicy;
   readonly fresh: boolean;
+  readonly http2: boolean;
   connection: Connection | null = null;
   since = 0;
   readonly #from: Pool;
   #callback: LeaseCallback | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(from: Pool, policy: PoolPolicy, fresh: boolean) {
+  constructor(from: Pool, policy: PoolPolicy, fresh: boolean, http2 = false) {
     this.#from = from;
     this.pool = policy;
     this.fresh = fresh;
+    this.http2 = http2;
   }
 
   /** True: the connection is here. False: the callback will tell. Throws `queue_full`. */
@@ -68,11 +70,11 @@ export class Lease implements Claimant {
     if (connection) this.#from.release(connection, this.pool, keepAliveHintMs);
   }
 
-  /** The connection is of no more use. */
+  /** The connection is of no more use; one that others hold, too, is so to us. */
   kill(): void {
     const connection = this.connection;
     this.connection = null;
-    connection?.kill();
+    if (connection) this.#from.abandon(connection, this.pool);
   }
 
   #stopWaiting(): void {

@@ -17,9 +17,14 @@ const LINGER_MS = 1_000;
  */
 export function part(tcp: Socket, socket: Socket): void {
   socket.end();
-  const linger = setTimeout(() => reset(tcp, socket), LINGER_MS);
-  linger.unref();
-  tcp.once('close', () => clearTimeout(linger));
+  linger(tcp, socket);
+}
+
+/** The second half of it, where the end of the socket is somebody else's. */
+export function linger(tcp: Socket, socket: Socket): void {
+  const timer = setTimeout(() => reset(tcp, socket), LINGER_MS);
+  timer.unref();
+  tcp.once('close', () => clearTimeout(timer));
 }
 
 /**

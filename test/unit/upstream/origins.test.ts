@@ -20,7 +20,7 @@ const pool: PoolPolicy = {
   idleTimeoutMs: 1_000,
   maxAgeMs: 1_000,
 };
-const claimant: Claimant = { pool, fresh: false, since: 0, granted: () => {} };
+const claimant: Claimant = { pool, fresh: false, http2: false, since: 0, granted: () => {} };
 
 const origins = (limit: number): Origins => new Origins(limit, new Semaphore(10));
 

@@ -50,6 +50,7 @@ let clock = 0;
 class FakeClaimant implements Claimant {
   readonly pool: PoolPolicy;
   readonly fresh: boolean;
+  http2 = false;
   readonly since = ++clock;
   connection: Connection | null = null;
   readonly onGranted: (claimant: FakeClaimant) => void;

@@ -1,0 +1,211 @@
+/**
+ * One request and its response on a stream of HTTP/2, told to the same handler that undici tells of
+ * HTTP/1.1.
+ *
+ * Rules: both directions flow at once and each at the pace of who takes it: a piece of the request goes out
+ * when there is room in the origin's window, and a response that nobody reads closes ours (RFC 9113, section
+ * 5.2). A body is whole only with the END_STREAM of the origin (section 8.1); a reset is never its end,
+ * whatever its code. The handler hears one end, once, and nothing after it. It knows no exchange.
+ */
+import type { ClientHttp2Stream } from 'node:http2';
+import { CANCEL, type Goaway, Http2Failure, Http2Malformed } from './http2-failure.ts';
+import { fieldBytes, responseFields, statusOf } from './http2-fields.ts';
+import type { BodyReader } from './replay-body.ts';
+
+/** What a handler may do with its stream; the same as undici's. */
+export interface StreamController {
+  rawHeaders: string[];
+  rawTrailers: string[];
+  readonly aborted: boolean;
+  readonly paused: boolean;
+  readonly reason: Error | null;
+  pause(): void;
+  resume(): void;
+  /** The handler wants no more, and hears no more: RST_STREAM with CANCEL. */
+  abort(reason: Error): void;
+}
+
+/** What is told of a request and its response. None of the methods may throw. */
+export interface StreamHandler {
+  onRequestStart(controller: StreamController): void;
+  onBodySent(chunk: Buffer): void;
+  onRequestSent(): void;
+  /** Also of informational responses. */
+  onResponseStart(controller: StreamController, status: number, headers: null): void;
+  onResponseData(controller: StreamController, chunk: Buffer): void;
+  onResponseEnd(controller: StreamController): void;
+  onResponseError(controller: StreamController, error: Error): void;
+}
+
+/** The session, as a stream sees it. */
+export interface StreamHome {
+  readonly goaway: Goaway | null;
+  /** Bound of a response head, bytes. */
+  readonly headerBytes: number;
+}
+
+/** A body that is here whole goes out in pieces of this size, so that its progress can be seen; bytes. */
+const PIECE_BYTES = 65_536;
+
+export class Http2Stream implements StreamController {
+  rawHeaders: string[] = [];
+  rawTrailers: string[] = [];
+  aborted = false;
+  reason: Error | null = null;
+  readonly #stream: ClientHttp2Stream;
+  readonly #handler: StreamHandler;
+  readonly #home: StreamHome;
+  #error: NodeJS.ErrnoException | null = null;
+  /** The origin has ended the stream itself. */
+  #whole = false;
+  #headOut = false;
+  #over = false;
+  #drained: (() => void) | null = null;
+
+  constructor(stream: ClientHttp2Stream, handler: StreamHandler, home: StreamHome) {
+    this.#stream = stream;
+    this.#handler = handler;
+    this.#home = home;
+    // Node ends a stream that was reset in the middle just like one that is whole, and only here can the two
+    // be told from each other: what comes after the reset is Node's doing, not the origin's.
+    const push = stream.push.bind(stream);
+    stream.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+      if (chunk === null && !stream.closed && !stream.destroyed) this.#whole = true;
+      return push(chunk, encoding);
+    };
+    stream.on('headers', (_headers, _flags, raw: string[]) => this.#head(raw));
+    stream.on('response', (_headers, _flags, raw: string[]) => this.#head(raw));
+    stream.on('trailers', (_headers, _flags, raw: string[]) => {
+      this.rawTrailers = responseFields(raw);
+    });
+    stream.on('drain', () => this.#wake());
+    stream.on('end', () => {
+      if (this.#whole) this.#finish();
+    });
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      this.#error = error;
+    });
+    stream.on('close', () => this.#closed());
+  }
+
+  get paused(): boolean {
+    return this.#stream.isPaused();
+  }
+
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    if (!this.#over) this.#stream.resume();
+  }
+
+  abort(reason: Error): void {
+    if (this.aborted) return;
+    this.aborted = true;
+    this.reason = reason;
+    this.#over = true;
+    this.#wake();
+    this.#stream.close(CANCEL);
+    // What has come and was not read must not hold the stream, and with it the session, open.
+    this.#stream.resume();
+  }
+
+  /** Null: END_STREAM went out with the head. */
+  begin(body: Buffer | BodyReader | null): void {
+    this.#handler.onRequestStart(this);
+    if (body === null) this.#handler.onRequestSent();
+    else void (Buffer.isBuffer(body) ? this.#sendWhole(body) : this.#sendParts(body));
+  }
+
+  async #sendWhole(body: Buffer): Promise<void> {
+    for (let at = 0; at < body.length && !this.#over; at += PIECE_BYTES) {
+      await this.#write(body.subarray(at, at + PIECE_BYTES));
+    }
+    this.#endRequest();
+  }
+
+  async #sendParts(reader: BodyReader): Promise<void> {
+    try {
+      for (;;) {
+        const part = await reader.next();
+        if (this.#over) return;
+        if (part.done === true) break;
+        await this.#write(part.value);
+      }
+    } catch {
+      // The attempt is over: whoever closed the reader also ends the stream.
+      return;
+    }
+    this.#endRequest();
+  }
+
+  async #write(chunk: Buffer): Promise<void> {
+    if (this.#over || this.#stream.closed) return;
+    const room = this.#stream.write(chunk, (error) => {
+      if (!error && !this.#over) this.#handler.onBodySent(chunk);
+    });
+    if (room || this.#stream.closed) return;
+    await new Promise<void>((resolve) => {
+      this.#drained = resolve;
+    });
+  }
+
+  #wake(): void {
+    const drained = this.#drained;
+    this.#drained = null;
+    drained?.();
+  }
+
+  #endRequest(): void {
+    if (this.#over || this.#stream.closed) return;
+    this.#stream.end(() => {
+      if (!this.#over && !this.#stream.closed) this.#handler.onRequestSent();
+    });
+  }
+
+  #head(raw: string[]): void {
+    if (this.#over) return;
+    const status = statusOf(raw);
+    // RFC 9110, section 15.2.1: 100 is for who expects it, and the sidecar has answered that itself.
+    if (status === 100) return;
+    if (status === 101) {
+      // RFC 9113, section 8.6.
+      this.#fail(new Http2Malformed('H2_PROTOCOL_ERROR', 'a 101 in HTTP/2'));
+      return;
+    }
+    // The bound that was told to the origin holds only from its acknowledgement on.
+    if (fieldBytes(raw) > this.#home.headerBytes) {
+      this.#fail(new Http2Malformed('H2_HEAD_TOO_LARGE', 'more than limits.headerBytes'));
+      return;
+    }
+    if (this.#headOut) return;
+    this.#headOut = status >= 200;
+    this.rawHeaders = responseFields(raw);
+    this.#handler.onResponseStart(this, status, null);
+    if (status < 200) return;
+    this.#stream.on('data', (chunk: Buffer) => {
+      if (!this.#over) this.#handler.onResponseData(this, chunk);
+    });
+  }
+
+  #finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#wake();
+    this.#handler.onResponseEnd(this);
+  }
+
+  #fail(error: Error): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#wake();
+    this.#stream.close(CANCEL);
+    this.#handler.onResponseError(this, error);
+  }
+
+  #closed(): void {
+    const { id, rstCode } = this.#stream;
+    this.#fail(new Http2Failure({ id, rstCode, error: this.#error, goaway: this.#home.goaway }));
+  }
+}
