@@ -32,7 +32,9 @@ export function readAuthorityFiles(
   const certificates = readFile(certificateFile, false).match(BLOCK) ?? [];
   const [own] = certificates.map((pem) => parseCertificate(pem, certificateFile));
   if (own === undefined) throw new Error(`${certificateFile}: there is no PEM certificate in it`);
-  if (!own.ca) throw new Error(`${certificateFile}: the certificate is not one of an authority (CA:TRUE)`);
+  // The key usage counts too: without keyCertSign it is none (RFC 5280, section 4.2.1.9).
+  if (!own.ca)
+    throw new Error(`${certificateFile}: the certificate is not one of an authority (CA:TRUE, keyCertSign)`);
   if (nowMs < own.validFromDate.getTime())
     throw new Error(
       `${certificateFile}: the certificate is not valid before ${own.validFromDate.toISOString()}`,

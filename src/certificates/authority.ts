@@ -157,10 +157,6 @@ export async function loadAuthority(files: AuthorityFiles, now: () => number = D
   const { algorithm, hash } = signingOf(key, files.keyFile);
   const x509 = await load();
   const parsed = certificates.map((pem) => new x509.X509Certificate(pem));
-  // RFC 5280, section 4.2.1.3: without the extension a key may be used for anything.
-  const usages = parsed[0]?.getExtension(x509.KeyUsagesExtension)?.usages;
-  if (usages !== undefined && (usages & x509.KeyUsageFlags.keyCertSign) === 0)
-    throw new Error(`${files.certificateFile}: its key usage does not allow to sign certificates`);
   return Authority.of(x509, parsed, { key: key.toCryptoKey(algorithm, false, ['sign']), hash });
 }
 
@@ -184,7 +180,7 @@ function signingOf(
 /**
  * Loads the library, once. Its dependency tsyringe wants to see the reflect-metadata polyfill when it is
  * loaded, to ask which types its constructors take; those of the library take none, so "nothing is known" is
- * the whole answer, and the global object is left as it was.
+ * the whole answer, and `Reflect` is left as it was.
  */
 function load(): Promise<X509> {
   loading ??= (async () => {

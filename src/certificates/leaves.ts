@@ -8,6 +8,7 @@
  * It opens no sockets and does not decide which hosts are intercepted.
  */
 import { createSecureContext, type SecureContext } from 'node:tls';
+import { contextDropped } from '../spent-buffers.ts';
 import { type Authority, CLOCK_SKEW_MS } from './authority.ts';
 import { subjectOf } from './subject.ts';
 
@@ -53,6 +54,7 @@ export class Leaves {
     const leaf = known !== undefined && nowMs < known.renewAtMs ? known : this.#begin(value, nowMs);
     this.#leaves.delete(value);
     this.#leaves.set(value, leaf);
+    if (known !== undefined && known !== leaf) contextDropped();
     if (this.#leaves.size > this.#capacity) this.#evict();
     return leaf.context;
   }
@@ -85,6 +87,7 @@ export class Leaves {
   #evict(): void {
     for (const host of this.#leaves.keys()) {
       this.#leaves.delete(host);
+      contextDropped();
       return;
     }
   }
