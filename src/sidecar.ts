@@ -151,7 +151,7 @@ export class Sidecar {
     this.#listener = new Listener({
       forwarder: new Forwarder({
         admission,
-        ways: new Ways(targets),
+        ways: new Ways(targets, config.routes),
         dispatchFor: (route) => forwards(route.policy),
         openBody: (source, length, retry) =>
           new RequestBody(source, length, retry.attempts > 1 ? retry.replayBytes : 0, this.#replay),
