@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { connect, type PeerCertificate, type SecureContext, TLSSocket } from 'node:tls';
 import { type Authority, createAuthority } from '../../../src/certificates/authority.ts';
 import { Leaves } from '../../../src/certificates/leaves.ts';
+import { runWell } from '../../support/program.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -158,4 +159,26 @@ test('what failed is not kept', async () => {
   nowMs = Date.now();
   await leaves.contextFor('a.example');
   assert.equal(leaves.size, 1);
+});
+
+test('contexts that the cache let go give their memory back', async (t) => {
+  const at = (name: string): string =>
+    JSON.stringify(new URL(`../../../src/certificates/${name}`, import.meta.url));
+  // A process of its own, since memory is counted by process.
+  const script = `
+    const { createAuthority } = await import(${at('authority.ts')});
+    const { Leaves } = await import(${at('leaves.ts')});
+    const leaves = new Leaves({ authority: await createAuthority({ permittedHosts: null }), capacity: 64 });
+    const meet = async (from, to) => {
+      for (let i = from; i < to; i++) await leaves.contextFor('host-' + i + '.example');
+    };
+    await meet(0, 800);
+    const before = process.memoryUsage.rss();
+    await meet(800, 2400);
+    console.log(process.memoryUsage.rss() - before);
+  `;
+  const { stdout } = await runWell(t, process.execPath, ['--input-type=module', '-e', script]);
+  const grownMiB = Number(stdout.toString()) / 1024 / 1024;
+  // 1,600 contexts are about 48 MiB.
+  assert.ok(grownMiB < 24, `${grownMiB} MiB`);
 });
