@@ -6,6 +6,9 @@
  * for itself and all below it; the RFC has no way to permit a name alone, or only what is below. Thus both
  * `x` and `*.x` become the subtree x. An iPAddress is an address with a mask, here a full one.
  *
+ * OpenSSL, Node, Go, GnuTLS and Python hold a root to its constraints. Java does not: section 6.1 leaves open
+ * whether those of a trust anchor count.
+ *
  * It knows no encoding.
  */
 import { type Subject, subjectOf } from './subject.ts';
