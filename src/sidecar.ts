@@ -13,6 +13,7 @@ import { Listener } from './downstream/listener.ts';
 import { TargetReader } from './downstream/target.ts';
 import { Tunnels } from './downstream/tunnel.ts';
 import { Ways } from './downstream/way.ts';
+import { WebSockets } from './downstream/web-socket.ts';
 import { OutriggerError } from './errors.ts';
 import type { Dispatch, Exchange, ExchangeObserver } from './exchange.ts';
 import { pseudonymOf } from './headers/forwarding.ts';
@@ -32,7 +33,7 @@ import { ReplayBound, RequestBody } from './upstream/replay-body.ts';
 import { type Lookup, lookupBySystem, Resolver } from './upstream/resolver.ts';
 import { Semaphore } from './upstream/semaphore.ts';
 import { TlsProfiles } from './upstream/tls-profile.ts';
-import { openTunnel, type TunnelSocket } from './upstream/tunnel-dial.ts';
+import { openTunnel, openUpgrade, type TunnelSocket } from './upstream/tunnel-dial.ts';
 
 /** What a test may replace: the edges of the process, and nothing inside. */
 export interface Edges {
@@ -147,11 +148,25 @@ export class Sidecar {
       pseudonym,
       targets,
     });
-    const { forwards, tunnels } = this.#stacks(context);
+    const { forwards, tunnels, upgrades } = this.#stacks(context);
+    const ways = new Ways(targets, config.routes);
+    // An upgraded connection is a tunnel, too.
+    const counter = {
+      tunnelBytes: (direction: 'upstream' | 'downstream', bytes: number) =>
+        metrics.tunnelBytes(direction, bytes),
+      tunnelOpened: () => {
+        this.#tunnels++;
+        metrics.tunnelOpened();
+      },
+      tunnelClosed: () => {
+        this.#tunnels--;
+        metrics.tunnelClosed();
+      },
+    };
     this.#listener = new Listener({
       forwarder: new Forwarder({
         admission,
-        ways: new Ways(targets, config.routes),
+        ways,
         dispatchFor: (route) => forwards(route.policy),
         openBody: (source, length, retry) =>
           new RequestBody(source, length, retry.attempts > 1 ? retry.replayBytes : 0, this.#replay),
@@ -162,17 +177,15 @@ export class Sidecar {
         targets,
         ports: access.tunnelPorts,
         dispatchFor: (route) => tunnels(route.policy),
-        counter: {
-          tunnelBytes: (direction, bytes) => metrics.tunnelBytes(direction, bytes),
-          tunnelOpened: () => {
-            this.#tunnels++;
-            metrics.tunnelOpened();
-          },
-          tunnelClosed: () => {
-            this.#tunnels--;
-            metrics.tunnelClosed();
-          },
-        },
+        counter,
+        live: this.#live,
+      }),
+      webSockets: new WebSockets({
+        admission,
+        ways,
+        dispatchFor: (route) => upgrades(route.policy),
+        handshake: context,
+        counter,
         live: this.#live,
       }),
       observer,
@@ -197,15 +210,19 @@ export class Sidecar {
   #stacks(context: CarryContext): {
     forwards: (policy: Policy) => Dispatch<Response>;
     tunnels: (policy: Policy) => Dispatch<TunnelSocket>;
+    upgrades: (policy: Policy) => Dispatch<TunnelSocket>;
   } {
     const shared = { exchanges: this.#exchanges, origins: this.#origins, profiles: context.profiles };
     const forwards = new Map<Policy, Dispatch<Response>>();
     const tunnels = new Map<Policy, Dispatch<TunnelSocket>>();
+    const upgrades = new Map<Policy, Dispatch<TunnelSocket>>();
     const carrying = carry(context);
     const tunnelling = openTunnel(context);
+    const upgrading = openUpgrade(context);
     return {
       forwards: (policy) => remember(forwards, policy, () => stack(policy, shared, false, carrying)),
       tunnels: (policy) => remember(tunnels, policy, () => stack(policy, shared, true, tunnelling)),
+      upgrades: (policy) => remember(upgrades, policy, () => stack(policy, shared, true, upgrading)),
     };
   }
 

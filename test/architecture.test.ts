@@ -88,6 +88,7 @@ test('every library has one door', () => {
   const doors: Readonly<Record<string, readonly string[]>> = {
     undici: ['src/upstream/connection.ts', 'src/upstream/dispatch.ts'],
     opossum: ['src/upstream/circuit.ts'],
+    'http-proxy': ['src/downstream/upgrade.ts'],
     'ipaddr.js': ['src/upstream/address-guard.ts'],
     'prom-client': ['src/telemetry/metrics.ts'],
     pino: ['src/telemetry/log.ts'],

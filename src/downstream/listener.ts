@@ -15,10 +15,12 @@ import type { Forwarder } from './forward.ts';
 import { replyBytes, replyOf } from './reply.ts';
 import type { Tunnels } from './tunnel.ts';
 import { Turns } from './turns.ts';
+import { isWebSocketHandshake, type WebSockets } from './web-socket.ts';
 
 export interface ListenerOptions {
   readonly forwarder: Forwarder;
   readonly tunnels: Tunnels;
+  readonly webSockets: WebSockets;
   readonly observer: ExchangeObserver;
   readonly fallback: Route;
   readonly ids: RequestIds;
@@ -54,6 +56,8 @@ export class Listener {
       requireHostHeader: false,
       insecureHTTPParser: false,
       joinDuplicateHeaders: false,
+      // Whatever else names Upgrade is a request like any other (RFC 9110, section 7.8).
+      shouldUpgradeCallback: isWebSocketHandshake,
     });
     const server = this.#server;
     // Left alone, Node drops fields beyond the thousandth without a word; headerBytes bounds them all.
@@ -63,6 +67,7 @@ export class Listener {
     server.on('checkContinue', onRequest);
     server.on('checkExpectation', onRequest);
     server.on('connect', this.#onConnect);
+    server.on('upgrade', this.#onUpgrade);
     server.on('connection', this.#onConnection);
     server.on('clientError', this.#onClientError);
   }
@@ -124,6 +129,15 @@ export class Listener {
     turns.watch();
     turns.take(request, () => {
       this.#options.tunnels.handle(request, duplex, head);
+      return null;
+    });
+  };
+
+  #onUpgrade = (request: IncomingMessage, duplex: Duplex, head: Buffer): void => {
+    const turns = turnsOf(duplex as Socket);
+    turns.watch();
+    turns.take(request, () => {
+      this.#options.webSockets.handle(request, duplex, head);
       return null;
     });
   };
