@@ -4,7 +4,7 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createSecureContext, type SecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import { AdminServer } from './admin/server.ts';
 import type { Config, ListenAddress } from './config/config.ts';
 import { Admission } from './downstream/admission.ts';
@@ -32,13 +32,17 @@ import { Origins } from './upstream/origins.ts';
 import { ReplayBound, RequestBody } from './upstream/replay-body.ts';
 import { type Lookup, lookupBySystem, Resolver } from './upstream/resolver.ts';
 import { Semaphore } from './upstream/semaphore.ts';
-import { TlsProfiles } from './upstream/tls-profile.ts';
+import { rootsOf, type TlsObserver, TlsProfiles } from './upstream/tls-profile.ts';
 import { openTunnel, openUpgrade, type TunnelSocket } from './upstream/tunnel-dial.ts';
 
 /** What a test may replace: the edges of the process, and nothing inside. */
 export interface Edges {
   readonly lookup?: Lookup;
   readonly secureContext?: SecureContext;
+  /** PEM, trusted where a route says nothing else, in the place of the roots of the process. */
+  readonly roots?: readonly string[];
+  /** How often the files of TLS are looked at. */
+  readonly tlsLookMs?: number;
 }
 
 export interface Addresses {
@@ -66,6 +70,9 @@ export class ListenError extends Error {
   }
 }
 
+/** The files of TLS are looked at this often, milliseconds. */
+const TLS_LOOK_MS = 5_000;
+
 /** After a cut, the log lines of what was cut come within this time, milliseconds. */
 const CUT_MS = 500;
 
@@ -81,6 +88,8 @@ export class Sidecar {
   readonly #exchanges: Semaphore;
   readonly #connections: Semaphore;
   readonly #replay: ReplayBound;
+  readonly #profiles: TlsProfiles;
+  readonly #tlsLookMs: number;
   readonly #live = new Set<Exchange>();
   /** Called whenever an exchange has finished and it was the last. */
   #onIdle: (() => void) | null = null;
@@ -128,7 +137,12 @@ export class Sidecar {
       http2: false,
       policy: config.policy,
     });
-    const profiles = new TlsProfiles(edges.secureContext ?? createSecureContext(), config.routes);
+    const roots = edges.secureContext
+      ? { context: edges.secureContext, pem: null }
+      : rootsOf(edges.roots ?? null);
+    const profiles = new TlsProfiles(roots, config.routes);
+    this.#profiles = profiles;
+    this.#tlsLookMs = edges.tlsLookMs ?? TLS_LOOK_MS;
     const context: CarryContext = {
       resolver: new Resolver(edges.lookup ?? lookupBySystem),
       guard: this.#guard,
@@ -238,6 +252,10 @@ export class Sidecar {
       const proxy = await open('listen.proxy', this.#listener, listen.proxy);
       for (const address of [admin, telemetry, proxy]) if (address) this.#guard.protect(address);
       this.#started = true;
+      for (const insecure of this.#profiles.snapshot().insecure) {
+        this.#sink.log.warn(insecure, 'certificates of origins are not verified on this route');
+      }
+      this.#profiles.watch(this.#tlsLookMs, tlsLog(this.#sink));
       return { admin, telemetry, proxy };
     } catch (error) {
       await this.stop();
@@ -275,6 +293,7 @@ export class Sidecar {
   /** Ends now: what is still under way is cut, and logged. */
   async stop(): Promise<void> {
     this.#started = false;
+    this.#profiles.close();
     const stopped = this.#listener.stop();
     const cut = new OutriggerError('draining');
     for (const exchange of this.#live) exchange.abort(cut);
@@ -312,9 +331,24 @@ export class Sidecar {
     const draining = this.#draining !== null;
     return {
       ready: this.#started && !draining,
-      detail: { started: this.#started, draining, exchangesInFlight: this.#live.size },
+      detail: {
+        started: this.#started,
+        draining,
+        exchangesInFlight: this.#live.size,
+        tls: this.#profiles.snapshot(),
+      },
     };
   }
+}
+
+function tlsLog({ log }: LogSink): TlsObserver {
+  return {
+    tlsRenewed: (routes) => log.info({ routes }, 'TLS files were renewed'),
+    tlsUnusable: (routes, problem) =>
+      log.error({ routes, problem }, 'TLS files have changed and cannot be used; what they held before stays'),
+    tlsVerifiedAgain: (route) =>
+      log.info({ route }, 'certificates of origins are verified again on this route'),
+  };
 }
 
 async function open(

@@ -114,7 +114,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts knows them
   /** `name`: as it likes; `name (type)`: types only. Each also knows itself. */
   const known: Readonly<Record<string, readonly string[]>> = {
     'main.ts': ['cli'],
-    cli: ['config', 'telemetry', 'sidecar.ts'],
+    cli: ['certificates', 'config', 'telemetry', 'sidecar.ts'],
     'errors.ts': [],
     'spent-buffers.ts': [],
     'socket-reset.ts': [],
@@ -135,6 +135,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts knows them
     ],
     layers: ['errors.ts', 'exchange.ts (type)', 'policy', 'upstream'],
     upstream: [
+      'certificates',
       'config (type)',
       'errors.ts',
       'exchange.ts (type)',

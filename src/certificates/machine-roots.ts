@@ -56,22 +56,29 @@ function pemOf(body: string): string | null {
 
 function* textsOf(env: Readonly<Record<string, string | undefined>>): Generator<string> {
   const { SSL_CERT_FILE: file = '', SSL_CERT_DIR: directories = '' } = env;
+  const read = new Set<string>();
   for (const path of file === '' ? BUNDLES : [file]) {
-    const text = read(path);
+    const text = textOf(path, read);
     if (text === null) continue;
     yield text;
     break;
   }
   for (const directory of directories.split(':').filter((it) => it !== '')) {
-    for (const name of list(directory)) yield read(join(directory, name)) ?? '';
+    for (const name of list(directory)) yield textOf(join(directory, name), read) ?? '';
   }
 }
 
-/** What is not there is no root; a start does not fail for it. */
-function read(path: string): string | null {
+/**
+ * Null: not there, which fails no start, or read already: in a directory of certificates most names are
+ * links to the others.
+ */
+function textOf(path: string, read: Set<string>): string | null {
   try {
     const stats = statSync(path);
-    return stats.isFile() && stats.size <= SIZE_MAX ? readFileSync(path, 'latin1') : null;
+    const identity = `${stats.dev}:${stats.ino}`;
+    if (!stats.isFile() || stats.size > SIZE_MAX || read.has(identity)) return null;
+    read.add(identity);
+    return readFileSync(path, 'latin1');
   } catch {
     return null;
   }

@@ -94,11 +94,7 @@ function unreadable(key: TlsFileKey, file: string, error: unknown): TlsFileError
  * A context of what is in the files, once all of it fits together. Throws a TlsFileError.
  * @param options what else the context has, and the roots where there is no `ca`
  */
-export function contextOf(
-  files: TlsFiles,
-  contents: TlsFiles,
-  options: SecureContextOptions,
-): SecureContext {
+export function contextOf(files: TlsFiles, contents: TlsFiles, options: SecureContextOptions): SecureContext {
   const { ca, cert, key } = contents;
   if (ca !== null) certificatesOf('ca', files, ca);
   if (cert !== null && key !== null) {
@@ -159,7 +155,8 @@ export function inspectTlsFiles(files: TlsFiles, nowMs: number): readonly TlsFil
   }
   if (contents.cert !== null) {
     const [own] = certificatesOf('cert', files, contents.cert);
-    if (own && nowMs >= own.validToDate.getTime()) warn('cert', `expired at ${own.validToDate.toISOString()}`);
+    if (own && nowMs >= own.validToDate.getTime())
+      warn('cert', `expired at ${own.validToDate.toISOString()}`);
     if (own && nowMs < own.validFromDate.getTime())
       warn('cert', `is not valid before ${own.validFromDate.toISOString()}`);
   }

@@ -235,7 +235,6 @@ export class Dial {
       servername: profile.servername(host),
       ALPNProtocols: profile.alpn(this.target.http1) as string[],
       secureContext: profile.secureContext,
-      minVersion: profile.minVersion,
       rejectUnauthorized: profile.verifies,
     });
     this.socket = tls;

@@ -2,29 +2,75 @@
  * How TLS is spoken to the origins of a route: the trusted roots, our own certificate, the server name, the
  * versions, and whether HTTP/2 is offered. Connections of different profiles are never shared.
  *
- * A secure context is made once per profile and not per connection, for it costs more than a handshake's
- * bookkeeping.
+ * Rules: a secure context is made once per profile and not per connection, for it costs more than a
+ * handshake's bookkeeping. Its files are looked at again and again, by content, for a file can be exchanged
+ * in too many ways to be told of each; what has changed counts for new connections once all of it fits
+ * together, and until then what was good stays. It knows no sockets, no log and no metrics: who owns the
+ * profiles is told.
  */
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
-import { createSecureContext, type SecureContext } from 'node:tls';
-import type { Route, TlsPolicy } from '../policy/policy.ts';
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
+import {
+  contextOf,
+  readTlsFiles,
+  readTlsFilesLater,
+  TlsFileError,
+  type TlsFiles,
+} from '../certificates/tls-files.ts';
+import type { InsecurePolicy, Route, TlsPolicy } from '../policy/policy.ts';
 
 const HTTP1: readonly string[] = ['http/1.1'];
 const HTTP2: readonly string[] = ['h2', 'http/1.1'];
 
+/** What is trusted where a route says nothing else. */
+export interface Roots {
+  /** For profiles without settings of their own. */
+  readonly context: SecureContext;
+  /** PEM; null: those of the process. */
+  readonly pem: readonly string[] | null;
+}
+
+/** Certificates; null: those of the process. */
+export function rootsOf(pem: readonly string[] | null): Roots {
+  return { context: createSecureContext(pem === null ? {} : { ca: [...pem] }), pem };
+}
+
+/** What a look at the files brought. */
+type Change = 'none' | 'renewed' | 'unusable';
+
 export class TlsProfile {
   /** Part of the key of upstream state; '' for what has no settings of its own. */
   readonly suffix: string;
+  /** What the files have now and cannot be used; null: all is well. */
+  problem: string | null = null;
   readonly #policy: TlsPolicy | null;
   readonly #http2: boolean;
-  readonly secureContext: SecureContext;
+  readonly #options: SecureContextOptions;
+  #context: SecureContext;
+  /** Of the contents that the context was made of. */
+  #digest = '';
+  /** A look found them unusable, and the one before did not. */
+  #doubtful = false;
 
-  constructor(suffix: string, policy: TlsPolicy | null, http2: boolean, roots: SecureContext) {
+  /** Throws a TlsFileError. */
+  constructor(suffix: string, policy: TlsPolicy | null, http2: boolean, roots: Roots) {
     this.suffix = suffix;
     this.#policy = policy;
     this.#http2 = http2;
-    this.secureContext = policy === null ? roots : contextOf(policy, roots);
+    this.#options = {
+      minVersion: policy?.minVersion ?? 'TLSv1.2',
+      ...(roots.pem === null ? {} : { ca: [...roots.pem] }),
+    };
+    this.#context = roots.context;
+    if (policy === null) return;
+    if (this.hasFiles) this.#use(policy, readTlsFiles(policy));
+    else if (policy.minVersion !== 'TLSv1.2') this.#context = createSecureContext(this.#options);
+  }
+
+  /** Of the next connection. The oldest version is part of it: beside a context, Node does not look at one. */
+  get secureContext(): SecureContext {
+    return this.#context;
   }
 
   /** RFC 7301; `http1`: nothing else can be used, as for an upgrade. */
@@ -37,48 +83,153 @@ export class TlsProfile {
     return this.#policy?.servername ?? (isIP(host) === 0 ? host : '');
   }
 
-  get minVersion(): 'TLSv1.2' | 'TLSv1.3' {
-    return this.#policy?.minVersion ?? 'TLSv1.2';
-  }
-
   /** Whether the origin's certificate must be valid. */
   get verifies(): boolean {
     const insecure = this.#policy?.insecure ?? null;
     return insecure === null || Date.now() >= insecure.untilMs;
   }
+
+  get hasFiles(): boolean {
+    return this.#policy !== null && (this.#policy.ca !== null || this.#policy.cert !== null);
+  }
+
+  /** Looks at the files again. */
+  async renew(): Promise<Change> {
+    const policy = this.#policy as TlsPolicy;
+    try {
+      const contents = await readTlsFilesLater(policy);
+      if (digestOf(contents) === this.#digest && this.problem === null) {
+        this.#doubtful = false;
+        return 'none';
+      }
+      this.#use(policy, contents);
+      return 'renewed';
+    } catch (error) {
+      if (!(error instanceof TlsFileError)) throw error;
+      return this.#doubt(error.message);
+    }
+  }
+
+  #use(policy: TlsPolicy, contents: TlsFiles): void {
+    this.#context = contextOf(policy, contents, this.#options);
+    this.#digest = digestOf(contents);
+    this.problem = null;
+    this.#doubtful = false;
+  }
+
+  /** A certificate and its key are written one after the other: what is wrong only once is not worth a word. */
+  #doubt(problem: string): Change {
+    if (!this.#doubtful) {
+      this.#doubtful = true;
+      return 'none';
+    }
+    if (this.problem === problem) return 'none';
+    this.problem = problem;
+    return 'unusable';
+  }
 }
 
-function contextOf(policy: TlsPolicy, roots: SecureContext): SecureContext {
-  const { ca, cert, key } = policy;
-  if (ca === null && cert === null) return roots;
-  return createSecureContext({
-    ...(ca === null ? {} : { ca: readFileSync(ca) }),
-    ...(cert === null || key === null ? {} : { cert: readFileSync(cert), key: readFileSync(key) }),
-  });
+/** Compared in the place of what it is made of: a key is not kept here. */
+function digestOf({ ca, cert, key }: TlsFiles): string {
+  return createHash('sha256')
+    .update(JSON.stringify([ca, cert, key]))
+    .digest('base64');
+}
+
+/** Is told what becomes of the profiles while the sidecar runs. */
+export interface TlsObserver {
+  tlsRenewed(routes: readonly string[]): void;
+  /** What they had before stays. */
+  tlsUnusable(routes: readonly string[], problem: string): void;
+  /** The last day of `insecure` is over. */
+  tlsVerifiedAgain(route: string): void;
+}
+
+/** How an operator sees them. */
+export interface TlsSnapshot {
+  /** Routes on which certificates are not verified now. */
+  readonly insecure: readonly { readonly route: string; readonly reason: string; readonly until: string }[];
+  /** Routes whose files have changed and cannot be used: what they had before is in use. */
+  readonly stale: readonly { readonly routes: readonly string[]; readonly problem: string }[];
+}
+
+interface Shared {
+  readonly profile: TlsProfile;
+  readonly routes: string[];
 }
 
 export class TlsProfiles {
-  readonly #roots: SecureContext;
   readonly #byRoute = new Map<Route, TlsProfile>();
   readonly #standard: TlsProfile;
+  readonly #withFiles: Shared[] = [];
+  /** Until the log has said that they are over. */
+  readonly #insecure = new Map<string, InsecurePolicy>();
+  #timer: NodeJS.Timeout | null = null;
+  #closed = false;
 
-  constructor(roots: SecureContext, routes: readonly Route[]) {
-    this.#roots = roots;
+  /** Throws a TlsFileError. */
+  constructor(roots: Roots, routes: readonly Route[]) {
     this.#standard = new TlsProfile('', null, false, roots);
-    const known = new Map<string, TlsProfile>();
+    const known = new Map<string, Shared>();
     for (const route of routes) {
-      if (route.tls === null && !route.http2) continue;
-      const key = JSON.stringify([route.tls, route.http2]);
-      let profile = known.get(key);
-      if (profile === undefined) {
-        profile = new TlsProfile(`#${route.name}`, route.tls, route.http2, this.#roots);
-        known.set(key, profile);
+      const { name, tls, http2 } = route;
+      if (tls === null && !http2) continue;
+      const key = JSON.stringify([tls, http2]);
+      let shared = known.get(key);
+      if (shared === undefined) {
+        shared = { profile: new TlsProfile(`#${name}`, tls, http2, roots), routes: [] };
+        known.set(key, shared);
+        if (shared.profile.hasFiles) this.#withFiles.push(shared);
       }
-      this.#byRoute.set(route, profile);
+      shared.routes.push(name);
+      this.#byRoute.set(route, shared.profile);
+      if (tls?.insecure) this.#insecure.set(name, tls.insecure);
     }
   }
 
   of(route: Route): TlsProfile {
     return this.#byRoute.get(route) ?? this.#standard;
+  }
+
+  snapshot(): TlsSnapshot {
+    const now = Date.now();
+    return {
+      insecure: [...this.#insecure]
+        .filter(([, { untilMs }]) => now < untilMs)
+        .map(([route, { reason, until }]) => ({ route, reason, until })),
+      stale: this.#withFiles.flatMap(({ profile: { problem }, routes }) =>
+        problem === null ? [] : [{ routes, problem }],
+      ),
+    };
+  }
+
+  /** Looks at files and days every so often, until `close`. Nothing waits for it. */
+  watch(intervalMs: number, observer: TlsObserver): void {
+    if (this.#withFiles.length === 0 && this.#insecure.size === 0) return;
+    const later = (): void => {
+      if (this.#closed) return;
+      this.#timer = setTimeout(() => void this.#look(observer).then(later), intervalMs).unref();
+    };
+    later();
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#timer) clearTimeout(this.#timer);
+  }
+
+  async #look(observer: TlsObserver): Promise<void> {
+    const now = Date.now();
+    for (const [route, { untilMs }] of this.#insecure) {
+      if (now < untilMs) continue;
+      this.#insecure.delete(route);
+      observer.tlsVerifiedAgain(route);
+    }
+    for (const { profile, routes } of this.#withFiles) {
+      const change = await profile.renew();
+      if (this.#closed) return;
+      if (change === 'renewed') observer.tlsRenewed(routes);
+      else if (change === 'unusable') observer.tlsUnusable(routes, profile.problem ?? '');
+    }
   }
 }
