@@ -161,8 +161,9 @@ export class Exchange {
   readonly target: Target | null;
   /** Path and query byte for byte; '' for CONNECT. */
   readonly path: string;
-  readonly route: Route;
-  readonly via: Via;
+  /** Settled at admission, but for tunnels: what is inside may decide anew, before anything is dialled. */
+  route: Route;
+  via: Via;
   /** Wall clock, milliseconds since the epoch: for the log only. */
   readonly time: number;
   /** Monotonic, milliseconds. */

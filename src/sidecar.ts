@@ -6,9 +6,11 @@ import { randomFillSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SecureContext } from 'node:tls';
 import { AdminServer } from './admin/server.ts';
+import { type Interception, openInterception } from './certificates/interception.ts';
 import type { Config, ListenAddress } from './config/config.ts';
 import { Admission } from './downstream/admission.ts';
 import { Forwarder } from './downstream/forward.ts';
+import { Interceptor } from './downstream/interceptor.ts';
 import { Listener } from './downstream/listener.ts';
 import { TargetReader } from './downstream/target.ts';
 import { Tunnels } from './downstream/tunnel.ts';
@@ -18,6 +20,7 @@ import { OutriggerError } from './errors.ts';
 import type { Dispatch, Exchange, ExchangeObserver } from './exchange.ts';
 import { pseudonymOf } from './headers/forwarding.ts';
 import { RandomPool, RequestIds } from './headers/request-id.ts';
+import { originKeyOf } from './layers/origin.ts';
 import { stack } from './layers/stack.ts';
 import type { Policy, Route } from './policy/policy.ts';
 import { RouteTable } from './policy/route.ts';
@@ -34,6 +37,7 @@ import { type Lookup, lookupBySystem, Resolver } from './upstream/resolver.ts';
 import { Semaphore } from './upstream/semaphore.ts';
 import { rootsOf, type TlsObserver, TlsProfiles } from './upstream/tls-profile.ts';
 import { openTunnel, openUpgrade, type TunnelSocket } from './upstream/tunnel-dial.ts';
+import { type Verified, verify } from './upstream/verification.ts';
 
 /** What a test may replace: the edges of the process, and nothing inside. */
 export interface Edges {
@@ -70,6 +74,17 @@ export class ListenError extends Error {
   }
 }
 
+/** What the start needs and cannot have, by the configuration key that names it. */
+export class StartError extends Error {
+  readonly key: string;
+
+  constructor(key: string, cause: Error) {
+    super(cause.message, { cause });
+    this.name = 'StartError';
+    this.key = key;
+  }
+}
+
 /** The files of TLS are looked at this often, milliseconds. */
 const TLS_LOOK_MS = 5_000;
 
@@ -94,6 +109,8 @@ export class Sidecar {
   /** Called whenever an exchange has finished and it was the last. */
   #onIdle: (() => void) | null = null;
   #tunnels = 0;
+  /** Opened at the start, where a route intercepts. */
+  #interception: Interception | null = null;
   #draining: Promise<DrainEnd> | null = null;
   #started = false;
 
@@ -152,9 +169,10 @@ export class Sidecar {
       pseudonym,
     };
     const targets = new TargetReader();
+    const routes = new RouteTable(config.routes, fallback);
     const admission = new Admission({
       observer,
-      routes: new RouteTable(config.routes, fallback),
+      routes,
       fallback,
       requestId,
       ids,
@@ -162,7 +180,7 @@ export class Sidecar {
       pseudonym,
       targets,
     });
-    const { forwards, tunnels, upgrades } = this.#stacks(context);
+    const { forwards, tunnels, upgrades, verifies } = this.#stacks(context);
     const ways = new Ways(targets, config.routes);
     // An upgraded connection is a tunnel, too.
     const counter = {
@@ -189,8 +207,27 @@ export class Sidecar {
       tunnels: new Tunnels({
         admission,
         targets,
+        routes,
         ports: access.tunnelPorts,
+        protocols: access.tunnelProtocols,
+        serverName: access.tunnelServerName,
+        headTimeoutMs: config.listen.headTimeoutMs,
         dispatchFor: (route) => tunnels(route.policy),
+        interceptor: new Interceptor({
+          contextFor: (host) => (this.#interception as Interception).leaves.contextFor(host),
+          verify: (exchange) => {
+            const { policy } = exchange.route;
+            const origin = this.#origins.get(originKeyOf(exchange, profiles));
+            const known =
+              origin !== undefined && performance.now() - origin.verifiedAt < policy.pool.maxAgeMs;
+            return known ? Promise.resolve() : verifies(policy)(exchange);
+          },
+          pinned: config.intercept.pinned,
+          pinnedForMs: config.intercept.pinnedForMs,
+          pinnedMax: config.intercept.leaves,
+          handshakeEnded: (result) => metrics.interceptHandshake(result),
+          warn: (fields, message) => sink.log.warn(fields, message),
+        }),
         counter,
         live: this.#live,
       }),
@@ -224,26 +261,31 @@ export class Sidecar {
   #stacks(context: CarryContext): {
     forwards: (policy: Policy) => Dispatch<Response>;
     tunnels: (policy: Policy) => Dispatch<TunnelSocket>;
+    verifies: (policy: Policy) => Dispatch<Verified>;
     upgrades: (policy: Policy) => Dispatch<TunnelSocket>;
   } {
     const shared = { exchanges: this.#exchanges, origins: this.#origins, profiles: context.profiles };
     const forwards = new Map<Policy, Dispatch<Response>>();
     const tunnels = new Map<Policy, Dispatch<TunnelSocket>>();
     const upgrades = new Map<Policy, Dispatch<TunnelSocket>>();
+    const verifies = new Map<Policy, Dispatch<Verified>>();
     const carrying = carry(context);
+    const verifying = verify(context);
     const tunnelling = openTunnel(context);
     const upgrading = openUpgrade(context);
     return {
       forwards: (policy) => remember(forwards, policy, () => stack(policy, shared, false, carrying)),
       tunnels: (policy) => remember(tunnels, policy, () => stack(policy, shared, true, tunnelling)),
+      verifies: (policy) => remember(verifies, policy, () => stack(policy, shared, false, verifying)),
       upgrades: (policy) => remember(upgrades, policy, () => stack(policy, shared, true, upgrading)),
     };
   }
 
-  /** Opens every listener, the application's last; rejects with a ListenError, and nothing stays open. */
+  /** Opens every listener, the application's last; rejects with a StartError or a ListenError, and nothing stays open. */
   async start(): Promise<Addresses> {
     const { listen } = this.#config;
     try {
+      await this.#openInterception();
       const admin = await open('listen.admin', this.#admin, listen.admin);
       const telemetry =
         this.#telemetry && listen.telemetry
@@ -261,6 +303,28 @@ export class Sidecar {
       await this.stop();
       throw error;
     }
+  }
+
+  /** An authority and its bundle, if a route intercepts. */
+  async #openInterception(): Promise<void> {
+    const { routes, intercept, access } = this.#config;
+    const intercepted = routes.filter(({ https }) => https === 'intercept');
+    if (intercepted.length === 0) return;
+    const known =
+      access.tunnelServerName === 'match' && intercepted.every(({ match }) => match.hosts.length > 0);
+    try {
+      this.#interception = await openInterception(
+        intercept,
+        known ? intercepted.flatMap(({ match }) => match.hosts) : null,
+      );
+    } catch (error) {
+      throw new StartError('intercept', error as Error);
+    }
+    const { path, truststorePath, count } = this.#interception.bundle;
+    this.#sink.log.info(
+      { bundle: path, truststore: truststorePath, certificates: count },
+      'certificates written',
+    );
   }
 
   /**
@@ -346,8 +410,7 @@ function tlsLog({ log }: LogSink): TlsObserver {
     tlsRenewed: (routes) => log.info({ routes }, 'TLS files were renewed'),
     tlsUnusable: (routes, problem) =>
       log.error({ routes, problem }, 'TLS files have changed and cannot be used; what they held before stays'),
-    tlsVerifiedAgain: (route) =>
-      log.info({ route }, 'certificates of origins are verified again on this route'),
+    tlsVerifiedAgain: (route) => log.info({ route }, 'certificates of origins are verified again on this route'),
   };
 }
 

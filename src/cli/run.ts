@@ -3,13 +3,14 @@
  * value, a file, a port) is one clear line and exit code 2, and nothing stays half started.
  */
 
+import { trustMachineRoots } from '../certificates/machine-roots.ts';
 import type { ListenAddress } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
-import { ConfigError, formatProblem } from '../config/problem.ts';
-import { ListenError, Sidecar } from '../sidecar.ts';
+import { ConfigError, formatPlace, formatProblem } from '../config/problem.ts';
+import { ListenError, Sidecar, StartError } from '../sidecar.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { Output } from './check.ts';
 import { DONE, FAILED, INVALID } from './exit-code.ts';
+import { type Inspected, inspect } from './inspection.ts';
 
 export interface RunOptions {
   readonly files: readonly string[];
@@ -37,16 +38,19 @@ function listenProblem({ key, address, code }: ListenError): string {
 
 /** Resolves with the exit code once the sidecar has ended. */
 export async function run({ files, env, version, terminal, err }: RunOptions): Promise<number> {
-  let config: ReturnType<typeof loadConfig>['config'];
+  let inspected: Inspected;
   try {
-    config = loadConfig({ files, env, terminal }).config;
+    inspected = inspect({ files, env, terminal });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
     return INVALID;
   }
+  const { config, warnings } = inspected;
   const asked = askedToEnd();
+  trustMachineRoots(env);
   const sink = createLog({ level: config.log.level, format: config.log.format });
+  for (const warning of warnings) sink.log.warn({ at: formatPlace(warning) }, warning.message);
   const sidecar = new Sidecar(config, version, sink);
   try {
     const { proxy, admin, telemetry } = await sidecar.start();
@@ -61,6 +65,10 @@ export async function run({ files, env, version, terminal, err }: RunOptions): P
       'ready',
     );
   } catch (error) {
+    if (error instanceof StartError) {
+      err.write(`outrigger: ${error.key}: ${error.message}\n`);
+      return INVALID;
+    }
     if (!(error instanceof ListenError)) throw error;
     err.write(`${listenProblem(error)}\n`);
     return INVALID;

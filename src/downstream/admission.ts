@@ -83,19 +83,25 @@ export class Admission {
     return this.#options.requestId.header;
   }
 
-  /** `way` null: it could not be understood, for the reason given. `inside`: the tunnel that it came through. */
+  /**
+   * `way` null: it could not be understood, for the reason given. `inside`: the tunnel that it came through.
+   * `interception`: the route by which a CONNECT is intercepted.
+   */
   admit(
     request: RequestHead,
     way: Way | null,
     inside: Inside | null,
     unusable: OutriggerError | null,
+    interception: Route | null = null,
   ): Admitted {
     const { observer, routes, fallback, requestId, ids, random, pseudonym, targets } = this.#options;
     const method = request.method ?? '';
     const path = way?.path ?? '';
     let target: Target | null = way?.target ?? null;
     let via: Via = way?.via ?? 'forward';
-    const route = way ? routeOf(routes, method, way) : fallback;
+    let route = way ? routeOf(routes, method, way) : fallback;
+    // Unless a route denies the CONNECT itself, the requests inside are what access is about.
+    if (interception !== null && (route === fallback || route.access === 'allow')) route = interception;
     if (target !== null && via === 'forward' && target.scheme === 'http' && route.https === 'originate') {
       via = 'originate';
       target = targets.originated(target);

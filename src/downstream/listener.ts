@@ -11,10 +11,12 @@ import { Exchange, type ExchangeObserver } from '../exchange.ts';
 import type { RequestIds } from '../headers/request-id.ts';
 import type { Route } from '../policy/policy.ts';
 import { clientOf } from './admission.ts';
+import { insideOf, putInside } from './caller.ts';
 import type { Forwarder } from './forward.ts';
 import { replyBytes, replyOf } from './reply.ts';
 import type { Tunnels } from './tunnel.ts';
 import { Turns } from './turns.ts';
+import type { Inside } from './way.ts';
 import { isWebSocketHandshake, type WebSockets } from './web-socket.ts';
 
 export interface ListenerOptions {
@@ -59,6 +61,7 @@ export class Listener {
       // Whatever else names Upgrade is a request like any other (RFC 9110, section 7.8).
       shouldUpgradeCallback: isWebSocketHandshake,
     });
+    options.tunnels.inside = this;
     const server = this.#server;
     // Left alone, Node drops fields beyond the thousandth without a word; headerBytes bounds them all.
     server.maxHeadersCount = 0;
@@ -102,7 +105,24 @@ export class Listener {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** A connection inside a tunnel; the tunnel's own is among the callers already. */
+  takeInside(socket: Socket, protocol: 'http' | 'http2', early: readonly Buffer[], inside: Inside): void {
+    putInside(socket, inside);
+    forgetTurns(socket);
+    if (protocol === 'http2') {
+      socket.destroy();
+      return;
+    }
+    socket.pause();
+    if (early.length > 0) socket.unshift(Buffer.concat(early));
+    this.#server.emit('connection', socket);
+  }
+
   #onConnection = (socket: Socket): void => {
+    if (insideOf(socket) !== null) {
+      socket.on('error', ignore);
+      return;
+    }
     this.#sockets.add(socket);
     // Node takes its own listener off at a CONNECT, also where that has to wait for its turn; an error that
     // nobody listens to ends the process.
@@ -187,6 +207,11 @@ export class Listener {
 
 function ignore(): void {
   // Every error is followed by a close, which is what is acted upon.
+}
+
+/** What comes now belongs to no request that came before. */
+function forgetTurns(socket: CallerSocket): void {
+  delete socket.turns;
 }
 
 function turnsOf(socket: CallerSocket): Turns {

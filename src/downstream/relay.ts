@@ -40,13 +40,14 @@ export class Relay implements Pending {
     this.#ended = ended;
   }
 
-  /** `early`: what the caller has sent already. */
-  start(early: readonly Buffer[]): void {
+  /** What either side has sent already. */
+  start(early: readonly Buffer[], farEarly: readonly Buffer[] = []): void {
     const near = this.#near;
     const far = this.#far.socket;
     this.#exchange.pending = this;
     this.#idle = setTimeout(this.#onIdle, this.#exchange.route.policy.timeouts.idleMs);
     for (const chunk of early) this.#upstream(chunk);
+    for (const chunk of farEarly) this.#downstream(chunk);
     near.on('data', this.#upstream);
     far.on('data', this.#downstream);
     near.on('drain', () => far.resume());
@@ -58,6 +59,7 @@ export class Relay implements Pending {
     near.on('close', this.#onClose);
     far.on('close', this.#onClose);
     if (near.readableEnded) far.end();
+    if (far.readableEnded) near.end();
     near.resume();
     far.resume();
   }

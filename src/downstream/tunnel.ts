@@ -1,97 +1,360 @@
 /**
  * CONNECT: the same admission and the same stack as a request, with a socket in the place of a response.
+ * Opaque, but not blind: the first bytes tell what is inside, and that must be what may be there.
  *
- * Rules: 200 only once the far end is connected; what the caller sends before is kept, bounded, and
- * delivered after; after a refusal it is thrown away and the connection closed, so that it is never read
- * as another request (RFC 9110, section 9.3.6). Half-closing is kept, a reset is passed on as a reset.
+ * Rules: 200 only once the far end is connected, except where nothing is known of the far end before the
+ * first bytes (plain HTTP on its own port, interception, a CONNECT to an address that is routed by its
+ * server name); what the caller sends before is kept, bounded, and delivered after; after a refusal it is
+ * thrown away and the connection closed, so that it is never read as another request (RFC 9110, section
+ * 9.3.6). No byte of what may not be inside reaches the far end. Plain HTTP inside is handed to the
+ * listener, where each request is an exchange of its own; TLS that is intercepted to the interceptor.
  */
 import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
 import type { Dispatch, Exchange, Target } from '../exchange.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
 import type { Route } from '../policy/policy.ts';
+import type { RouteTable } from '../policy/route.ts';
 import type { Admission } from './admission.ts';
+import type { ClientHello } from './client-hello.ts';
+import type { Opening } from './first-bytes.ts';
+import type { Interceptor } from './interceptor.ts';
+import { type OpeningListener, OpeningReader } from './opening.ts';
 import { type FarEnd, Relay, type RelayCounter } from './relay.ts';
 import { replyBytes, replyOf } from './reply.ts';
 import type { TargetReader } from './target.ts';
+import type { Inside } from './way.ts';
+
+export type TunnelProtocol = 'tls' | 'http' | 'other';
 
 export interface TunnelOptions {
   readonly admission: Admission;
   readonly targets: TargetReader;
+  readonly routes: RouteTable;
   readonly ports: readonly number[];
+  readonly protocols: readonly TunnelProtocol[];
+  readonly serverName: 'match' | 'any';
+  /** For the first bytes inside, milliseconds. */
+  readonly headTimeoutMs: number;
   readonly dispatchFor: (route: Route) => Dispatch<FarEnd>;
+  readonly interceptor: Interceptor;
   readonly counter: RelayCounter & { tunnelOpened(): void; tunnelClosed(): void };
   readonly live: Set<Exchange>;
 }
 
-/** Bytes that a caller may send before it has its 200. */
-const EARLY_BYTES = 65_536;
+/** Takes over a connection inside a tunnel on which HTTP is spoken, with what has been read of it. */
+export interface InsideListener {
+  takeInside(socket: Socket, protocol: 'http' | 'http2', early: readonly Buffer[], inside: Inside): void;
+}
 
 /** After a refusal the caller has this long to read it and close, milliseconds. */
 const LINGER_MS = 1_000;
 
+/** Where plain HTTP is spoken, and so nothing is dialled before it is known to be. */
+const HTTP_PORT = 80;
+
+/** RFC 8446, section 6: fatal alerts, each as a record of its own. */
+const ALERTS = Object.freeze({ decodeError: 50, accessDenied: 49, unrecognizedName: 112, internalError: 80 });
+
 export class Tunnels {
   readonly #options: TunnelOptions;
+  /** Set before the first exchange: the listener and the tunnels know each other. */
+  inside: InsideListener | null = null;
 
   constructor(options: TunnelOptions) {
     this.#options = options;
   }
 
   handle(request: IncomingMessage, duplex: Duplex, head: Buffer): void {
-    const { admission, targets, ports, dispatchFor, live } = this.#options;
+    const { admission, targets, routes, interceptor, live } = this.#options;
     const socket = duplex as Socket;
     let target: Target | null = null;
     let refusal: OutriggerError | null = null;
     try {
       target = targets.authority(request.url ?? '');
-      if (!ports.includes(target.port))
-        refusal = new OutriggerError('tunnel_port_denied', `port ${target.port}`);
     } catch (error) {
       refusal = asOutriggerError(error);
     }
-    const way = target && { target, path: '', via: 'tunnel' as const, prefix: null };
-    const admitted = admission.admit(request, way, null, target ? null : refusal);
+    const interception = target === null ? null : interceptor.routeFor(routes, target);
+    const via = interception === null ? ('tunnel' as const) : ('intercept' as const);
+    const way = target && { target, path: '', via, prefix: null };
+    const admitted = admission.admit(request, way, null, refusal, interception);
     const { exchange } = admitted;
     live.add(exchange);
-    const tunnel = new Tunnel(exchange, socket, head, this.#options);
-    const reason = admitted.refusal ?? refusal;
-    if (reason) tunnel.refuse(reason);
-    else tunnel.follow(dispatchFor(exchange.route)(exchange));
+    const tunnel = new Tunnel(exchange, socket, head, this.#options, this.inside as InsideListener);
+    tunnel.begin(admitted.refusal);
   }
 }
 
-class Tunnel {
+class Tunnel implements OpeningListener {
   readonly #exchange: Exchange;
   readonly #socket: Socket;
   readonly #options: TunnelOptions;
-  #early: Buffer[];
-  #earlyBytes: number;
+  readonly #inside: InsideListener;
+  readonly #opening: OpeningReader;
+  #far: FarEnd | null = null;
+  /** What the far end has said before the caller has. */
+  readonly #farEarly: Buffer[] = [];
   #settled = false;
 
-  constructor(exchange: Exchange, socket: Socket, head: Buffer, options: TunnelOptions) {
+  constructor(
+    exchange: Exchange,
+    socket: Socket,
+    head: Buffer,
+    options: TunnelOptions,
+    inside: InsideListener,
+  ) {
     this.#exchange = exchange;
     this.#socket = socket;
     this.#options = options;
-    this.#early = head.length > 0 ? [head] : [];
-    this.#earlyBytes = head.length;
+    this.#inside = inside;
     // The socket must be read for its end to be seen; it is half-open, so an end is no close.
-    socket.on('data', this.#onEarly);
-    socket.on('end', this.#onLeft);
-    socket.on('close', this.#onLeft);
+    this.#opening = new OpeningReader(socket, head, this);
     socket.on('error', ignore);
     // Node's timer for connections that wait for their next request is none of a tunnel's.
     socket.setTimeout(0);
   }
 
-  follow(dispatched: Promise<FarEnd>): void {
-    dispatched.then(this.#open, (thrown: unknown) => {
-      if (!this.#exchange.finished) this.refuse(asOutriggerError(thrown));
+  begin(refusal: OutriggerError | null): void {
+    const { ports, protocols, dispatchFor, headTimeoutMs } = this.#options;
+    const exchange = this.#exchange;
+    const { port } = exchange.target ?? { port: 0 };
+    const byName = this.#isRoutedByName;
+    if (refusal !== null && !(byName && refusal.name === 'access_denied')) {
+      this.#refuse(refusal);
+      return;
+    }
+    const plainOnly = !ports.includes(port) && port === HTTP_PORT && protocols.includes('http');
+    if (!ports.includes(port) && !plainOnly) {
+      this.#refuse(new OutriggerError('tunnel_port_denied', `port ${port}`));
+      return;
+    }
+    if (exchange.via === 'tunnel' && port !== HTTP_PORT && !byName) {
+      this.#follow(dispatchFor(exchange.route));
+      return;
+    }
+    this.#accept();
+    this.#opening.look(headTimeoutMs, headTimeoutMs);
+  }
+
+  /** A CONNECT to an address says nothing that a route could be found by; its server name may. */
+  get #isRoutedByName(): boolean {
+    const { target, via } = this.#exchange;
+    return (
+      this.#options.serverName === 'any' && via === 'tunnel' && target !== null && isIP(target.host) !== 0
+    );
+  }
+
+  #follow(dispatch: Dispatch<FarEnd>, opened = false): void {
+    dispatch(this.#exchange).then(
+      (far) => this.#connected(far, opened),
+      (thrown: unknown) => {
+        if (this.#exchange.finished) return;
+        const error = asOutriggerError(thrown);
+        if (this.#exchange.status === null) this.#refuse(error);
+        else this.#cut(error, ALERTS.internalError);
+      },
+    );
+  }
+
+  /** `opened`: what is inside is known, and may pass. */
+  #connected(far: FarEnd, opened: boolean): void {
+    const exchange = this.#exchange;
+    if (exchange.finished) {
+      far.kill();
+      return;
+    }
+    this.#far = far;
+    this.#options.counter.tunnelOpened();
+    if (exchange.status === null) this.#accept();
+    if (opened) {
+      this.#relay();
+      return;
+    }
+    exchange.pending = { cancel: (error) => this.#cut(error, ALERTS.internalError) };
+    far.socket.on('data', this.#onFarData);
+    far.socket.on('close', this.#onFarClose);
+    far.socket.resume();
+    this.#opening.look(exchange.route.policy.timeouts.idleMs, this.#options.headTimeoutMs);
+  }
+
+  #accept(): void {
+    const exchange = this.#exchange;
+    exchange.status = 200;
+    exchange.phase = 'in the tunnel';
+    this.#socket.write(
+      `HTTP/1.1 200 Connection Established\r\n${this.#options.admission.requestIdHeader}: ${exchange.id}\r\n` +
+        `Proxy-Status: ${proxyStatusOf(exchange.attempts.length, 200)}\r\n\r\n`,
+    );
+  }
+
+  // What is inside
+
+  opened(opening: Opening): void {
+    const { protocols } = this.#options;
+    switch (opening.kind) {
+      case 'tls':
+        this.#openedTls(opening);
+        return;
+      case 'http':
+      case 'http2':
+        if (protocols.includes('http')) this.#handOver(opening.kind);
+        else this.#cut(new OutriggerError('tunnel_protocol_denied', 'plain HTTP'), null);
+        return;
+      case 'broken-tls':
+        this.#cut(new OutriggerError('tunnel_hello_malformed', opening.reason), ALERTS.decodeError);
+        return;
+      case 'other':
+        if (protocols.includes('other')) this.#pass();
+        else this.#cut(new OutriggerError('tunnel_protocol_denied', opening.reason), null);
+        return;
+      default:
+    }
+  }
+
+  #openedTls({ serverName }: ClientHello): void {
+    const exchange = this.#exchange;
+    const { host, port } = exchange.target as Target;
+    exchange.serverName = serverName;
+    const { protocols, serverName: agreement, routes } = this.#options;
+    if (!protocols.includes('tls')) {
+      this.#cut(new OutriggerError('tunnel_protocol_denied', 'TLS'), ALERTS.accessDenied);
+      return;
+    }
+    if (agreement === 'match' && serverName !== null && serverName !== host) {
+      const detail = `${serverName} inside ${host}`;
+      this.#cut(new OutriggerError('server_name_denied', detail), ALERTS.unrecognizedName);
+      return;
+    }
+    if (exchange.via === 'intercept') {
+      void this.#intercept();
+      return;
+    }
+    if (this.#isRoutedByName) {
+      exchange.route = routes.match('CONNECT', { scheme: 'https', host: serverName ?? host, port }, '');
+      if (exchange.route.access === 'deny') {
+        const error = new OutriggerError('access_denied', `route ${exchange.route.name}`);
+        this.#cut(error, ALERTS.accessDenied);
+        return;
+      }
+    }
+    this.#pass();
+  }
+
+  async #intercept(): Promise<void> {
+    const { interceptor, targets } = this.#options;
+    const exchange = this.#exchange;
+    let prepared: Awaited<ReturnType<Interceptor['prepare']>>;
+    try {
+      prepared = await interceptor.prepare(exchange);
+    } catch (thrown) {
+      this.#cut(new OutriggerError('internal', 'no certificate', null, thrown), ALERTS.internalError);
+      return;
+    }
+    // The caller has left meanwhile, or the sidecar stops.
+    if (this.#settled || exchange.finished) return;
+    this.#settle();
+    const { context, unverified } = prepared;
+    const { kept } = this.#opening;
+    interceptor.secure(this.#socket, kept, exchange, context, (secured, error) => {
+      if (secured === null) {
+        this.#socket.destroy();
+        this.#finish(error?.row.outcome ?? 'failed', error);
+        return;
+      }
+      const reason = unverified && `origin not verified: ${unverified.name}: ${unverified.detail}`;
+      this.#finish('completed', null, reason);
+      const target = targets.secure(exchange.target as Target);
+      const protocol = secured.alpnProtocol === 'h2' ? 'http2' : 'http';
+      this.#inside.takeInside(secured, protocol, [], { target, via: 'intercept' });
     });
   }
 
-  refuse(error: OutriggerError): void {
+  /** On to the far end as it is; to one that is connected now, where it was not before. */
+  #pass(): void {
+    const { ports, dispatchFor } = this.#options;
+    const exchange = this.#exchange;
+    exchange.via = 'tunnel';
+    if (this.#far !== null) this.#relay();
+    else if (ports.includes((exchange.target as Target).port))
+      this.#follow(dispatchFor(exchange.route), true);
+    else
+      this.#cut(
+        new OutriggerError('tunnel_port_denied', 'only plain HTTP may go there'),
+        ALERTS.accessDenied,
+      );
+  }
+
+  /** Every request inside is an exchange of its own, over connections of the pool; ours was only the way to it. */
+  #handOver(protocol: 'http' | 'http2'): void {
+    const target = this.#options.targets.plain(this.#exchange.target as Target);
+    this.#settle();
+    this.#far?.kill();
+    this.#finish('completed', null, 'plain HTTP inside');
+    this.#inside.takeInside(this.#socket, protocol, this.#opening.kept, { target, via: 'forward' });
+  }
+
+  #relay(): void {
+    const exchange = this.#exchange;
+    const { counter } = this.#options;
+    this.#settle();
+    const relay = new Relay(
+      this.#socket,
+      this.#far as FarEnd,
+      exchange,
+      counter,
+      (outcome, error, reason) => {
+          this.#finish(outcome, error, reason);
+      },
+    );
+    relay.start(this.#opening.kept, this.#farEarly);
+  }
+
+  // Before it is known what is inside
+
+  /** The far end speaks first, as neither TLS nor HTTP does. */
+  #onFarData = (chunk: Buffer): void => {
+    this.#farEarly.push(chunk);
+    if (this.#options.protocols.includes('other')) this.#relay();
+    else this.#cut(new OutriggerError('tunnel_protocol_denied', 'the far end speaks first'), null);
+  };
+
+  #onFarClose = (): void => {
+    this.#settle();
+    this.#socket.destroySoon();
+    this.#finish('completed', null, 'origin closed the tunnel');
+  };
+
+  late(silent: boolean): void {
+    const { timeouts } = this.#exchange.route.policy;
+    if (silent && this.#far !== null)
+      this.#cut(new OutriggerError('tunnel_idle', `after ${timeouts.idleMs} ms`), null);
+    else
+      this.#cut(new OutriggerError('tunnel_hello_timeout', `after ${this.#options.headTimeoutMs} ms`), null);
+  }
+
+  left(half: boolean): void {
+    if (this.#settled) return;
+    // Nothing was sent, so nothing can be inside that may not be; the far end may still have something to say.
+    if (half && this.#far !== null) {
+      this.#relay();
+      return;
+    }
+    this.#settle();
+    this.#far?.kill();
+    this.#socket.destroy();
+    const { phase } = this.#exchange;
+    this.#exchange.abort(new OutriggerError('caller_left'));
+    // Its end has not been seen, and yet it is gone.
+    const reason = this.#far === null ? `caller left while ${phase}` : 'caller reset the tunnel';
+    this.#finish('aborted', null, reason);
+  }
+
+  // The end
+
+  #refuse(error: OutriggerError): void {
     const exchange = this.#exchange;
     const socket = this.#socket;
     this.#settle();
@@ -99,56 +362,35 @@ class Tunnel {
     exchange.status = reply.status;
     exchange.responseBytes = Buffer.byteLength(reply.body);
     socket.end(replyBytes(reply));
-    socket.resume();
-    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-    socket.once('close', () => clearTimeout(timer));
+    this.#linger();
     this.#finish(error.row.outcome, error);
   }
 
-  #open = (far: FarEnd): void => {
-    const exchange = this.#exchange;
-    if (exchange.finished) {
-      far.kill();
-      return;
-    }
-    const socket = this.#socket;
-    this.#settle();
-    const { admission, counter } = this.#options;
-    exchange.status = 200;
-    exchange.phase = 'in the tunnel';
-    socket.write(
-      `HTTP/1.1 200 Connection Established\r\n${admission.requestIdHeader}: ${exchange.id}\r\n` +
-        `Proxy-Status: ${proxyStatusOf(exchange.attempts.length, 200)}\r\n\r\n`,
-    );
-    counter.tunnelOpened();
-    const relay = new Relay(socket, far, exchange, counter, (outcome, error, reason) => {
-      counter.tunnelClosed();
-      this.#finish(outcome, error, reason);
-    });
-    relay.start(this.#early);
-    this.#early = [];
-  };
-
-  #onEarly = (chunk: Buffer): void => {
-    this.#early.push(chunk);
-    this.#earlyBytes += chunk.length;
-    if (this.#earlyBytes > EARLY_BYTES) this.#socket.pause();
-  };
-
-  #onLeft = (): void => {
+  /** After the 200 there is no answer in HTTP any more; TLS has one. */
+  #cut(error: OutriggerError, alert: number | null): void {
     if (this.#settled) return;
+    const began = this.#opening.kept[0]?.[0] === 0x16;
     this.#settle();
-    this.#socket.destroy();
-    const { phase } = this.#exchange;
-    this.#exchange.abort(new OutriggerError('caller_left'));
-    this.#finish('aborted', null, `caller left while ${phase}`);
-  };
+    this.#far?.kill();
+    if (alert !== null && began) this.#socket.end(Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, alert]));
+    else this.#socket.end();
+    this.#linger();
+    this.#finish(error.row.outcome, error);
+  }
+
+  /** What still comes is thrown away, but not for ever. */
+  #linger(): void {
+    const socket = this.#socket;
+    socket.resume();
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once('close', () => clearTimeout(timer));
+  }
 
   #settle(): void {
     this.#settled = true;
-    this.#socket.off('data', this.#onEarly);
-    this.#socket.off('end', this.#onLeft);
-    this.#socket.off('close', this.#onLeft);
+    this.#opening.stop();
+    this.#far?.socket.off('data', this.#onFarData);
+    this.#far?.socket.off('close', this.#onFarClose);
   }
 
   #finish(
@@ -156,6 +398,7 @@ class Tunnel {
     error: OutriggerError | null,
     reason: string | null = null,
   ): void {
+    if (this.#far !== null && !this.#exchange.finished) this.#options.counter.tunnelClosed();
     this.#options.live.delete(this.#exchange);
     this.#exchange.finish(outcome, error, reason);
   }

@@ -4,7 +4,7 @@ import type { Origins } from '../upstream/origins.ts';
 import type { TlsProfiles } from '../upstream/tls-profile.ts';
 
 /** Connections that are spoken to differently are never shared; a tunnel's are spoken to by nobody here. */
-function keyOf({ target, route, via }: Exchange, profiles: TlsProfiles): string {
+export function originKeyOf({ target, route, via }: Exchange, profiles: TlsProfiles): string {
   const { origin: key, scheme } = target as NonNullable<Exchange['target']>;
   return scheme === 'http' || via === 'tunnel' ? key : key + profiles.of(route).suffix;
 }
@@ -12,7 +12,7 @@ function keyOf({ target, route, via }: Exchange, profiles: TlsProfiles): string 
 export function origin<R>(origins: Origins, profiles: TlsProfiles): Layer<R> {
   return (next) => (exchange) => {
     try {
-      exchange.origin = origins.enter(keyOf(exchange, profiles));
+      exchange.origin = origins.enter(originKeyOf(exchange, profiles));
     } catch (error) {
       return Promise.reject(error);
     }

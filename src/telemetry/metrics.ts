@@ -55,6 +55,7 @@ export class Metrics implements ExchangeObserver {
   readonly #dropped: LevelFamily;
   #callers: LevelFamily | null = null;
   readonly #tunnelBytes: Readonly<Record<'upstream' | 'downstream', Tally>>;
+  readonly #handshakes: Readonly<Record<'completed' | 'distrusted' | 'failed', Tally>>;
   readonly #reloads: Readonly<Record<'success' | 'failure', Tally>>;
   readonly #routes = new Map<string, RouteMetrics>();
   #tunnels = 0;
@@ -75,8 +76,13 @@ export class Metrics implements ExchangeObserver {
     this.#origins = { ...each(ORIGIN_LEVELS, level), circuitOpenings: total(CIRCUIT_OPENINGS) };
     this.#levels = each(SIDECAR_LEVELS, level);
     this.#dropped = total(DROPPED);
-    const { tunnelBytes, reloads } = each(SIDECAR_COUNTS, count);
+    const { tunnelBytes, handshakes, reloads } = each(SIDECAR_COUNTS, count);
     this.#tunnelBytes = { upstream: tunnelBytes('upstream'), downstream: tunnelBytes('downstream') };
+    this.#handshakes = {
+      completed: handshakes('completed'),
+      distrusted: handshakes('distrusted'),
+      failed: handshakes('failed'),
+    };
     this.#reloads = { success: reloads('success'), failure: reloads('failure') };
     this.#levels.build.set(1, options.version, process.versions.node);
     for (const route of options.routes) this.#route(route);
@@ -89,6 +95,11 @@ export class Metrics implements ExchangeObserver {
 
   configReload(result: 'success' | 'failure'): void {
     this.#reloads[result].inc();
+  }
+
+  /** Of a caller whose connection is intercepted. */
+  interceptHandshake(result: 'completed' | 'distrusted' | 'failed'): void {
+    this.#handshakes[result].inc();
   }
 
   tunnelOpened(): void {

@@ -17,6 +17,7 @@ export const SIDECAR_LEVELS = Object.freeze({
 // biome-ignore format: one family per line reads as the table it is
 export const SIDECAR_COUNTS = Object.freeze({
   tunnelBytes: ['tunnel_bytes_total', 'Bytes carried in tunnels.', 'direction'],
+  handshakes: ['intercept_handshakes_total', 'TLS handshakes with callers whose connection is intercepted.', 'result'],
   reloads: ['config_reloads_total', 'Reloads of the configuration.', 'result'],
 } as const satisfies Record<string, FamilyText>);
 

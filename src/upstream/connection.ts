@@ -143,6 +143,17 @@ export class Connection implements SessionOwner {
     this.#owner.connectionChanged(this);
   }
 
+  /** Waits for its first request: nobody reads yet, and the origin's end must be seen all the same. */
+  park(): void {
+    if (this.#session === null) this.#socket?.once('readable', this.#onParked);
+  }
+
+  /** The end, or an answer that nobody asked for. */
+  #onParked = (): void => {
+    this.#spent = true;
+    this.close();
+  };
+
   #keepOpen(socket: Socket): void {
     // undici would close a socket that it has no more use for without a look at the origin, which then still
     // counts the connection when its successor comes. How it ends is ours to say.
@@ -173,7 +184,10 @@ export class Connection implements SessionOwner {
     handler: Dispatcher.DispatchHandler,
     maxHeaderSize: number,
   ): void {
-    this.#client ??= this.#speakHttp(maxHeaderSize);
+    if (this.#client === null) {
+      this.#socket?.off('readable', this.#onParked);
+      this.#client = this.#speakHttp(maxHeaderSize);
+    }
     this.#client.dispatch(options, handler);
   }
 

@@ -14,6 +14,8 @@ export class Origin {
   readonly pool: Pool;
   readonly budget = new RetryBudget();
   lastUsedAt = 0;
+  /** When its certificate was last found valid, monotonic milliseconds; -Infinity: never. */
+  verifiedAt = Number.NEGATIVE_INFINITY;
   /** Exchanges that use it now. */
   inFlight = 0;
   readonly #circuits = new Map<BreakerPolicy, Circuit>();

@@ -22,7 +22,7 @@ async function tunnelStage(
 ): Promise<void> {
   const origin = await RawOrigin.start(onSocket);
   await stage(
-    `access: { tunnelPorts: [443, ${origin.port}] }\n${yaml}`,
+    `access: { tunnelPorts: [443, ${origin.port}], tunnelProtocols: [tls, http, other] }\n${yaml}`,
     async (cast) => {
       cast.atEnd(() => origin.close());
       await play(cast, origin);

@@ -3,12 +3,14 @@
  * remembers what it saw. `HttpOrigin` speaks HTTP, `RawOrigin` hands over each socket as it comes.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import {
   type AddressInfo,
   createServer as createRawServer,
   type Server as RawServer,
   type Socket,
 } from 'node:net';
+import type { KeyPair } from './certificates.ts';
 
 export interface Seen {
   readonly method: string;
@@ -62,22 +64,30 @@ export class HttpOrigin {
   port = 0;
   readonly #server: Server;
 
-  private constructor(script: Script) {
+  readonly #secure: boolean;
+
+  private constructor(script: Script, tls: KeyPair | null) {
     this.script = script;
-    this.#server = createServer({ keepAliveTimeout: 60_000 }, (request, response) =>
-      this.#serve(request, response),
-    );
+    this.#secure = tls !== null;
+    const serve = (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response);
+    const options = { keepAliveTimeout: 60_000 };
+    this.#server = tls ? createTlsServer({ ...options, ...tls }, serve) : createServer(options, serve);
     this.#server.on('connection', (socket) => this.connections.add(socket));
   }
 
-  static async start(script: Script = answer(200, 'ok'), port = 0): Promise<HttpOrigin> {
-    const origin = new HttpOrigin(script);
+  /** With `tls` it is an HTTPS origin. */
+  static async start(
+    script: Script = answer(200, 'ok'),
+    port = 0,
+    tls: KeyPair | null = null,
+  ): Promise<HttpOrigin> {
+    const origin = new HttpOrigin(script, tls);
     origin.port = await listen(origin.#server, port);
     return origin;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.#secure ? 'https' : 'http'}://127.0.0.1:${this.port}`;
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {

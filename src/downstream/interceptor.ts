@@ -1,0 +1,132 @@
+/**
+ * TLS inside a CONNECT ends here: the origin is verified, the caller is shown a certificate of the local
+ * authority, and what comes out is HTTP like any other.
+ *
+ * Rules: the origin's certificate is verified before ours is shown; a bad one is no blind pass, for every
+ * request inside meets the same error and the caller reads it over TLS. A caller that does not accept our
+ * certificate and says so is not intercepted for a while, if the configuration allows that: a client that
+ * pins its origin's certificate works, and somebody is warned. It makes no certificates and dials nothing.
+ */
+import type { Socket } from 'node:net';
+import { type SecureContext, TLSSocket } from 'node:tls';
+import { asOutriggerError, OutriggerError } from '../errors.ts';
+import type { Exchange, Target } from '../exchange.ts';
+import type { Route } from '../policy/policy.ts';
+import type { RouteTable } from '../policy/route.ts';
+
+export type HandshakeResult = 'completed' | 'distrusted' | 'failed';
+
+export interface InterceptorOptions {
+  /** The certificate of a host, with its key; rejects where there can be none. */
+  readonly contextFor: (host: string) => Promise<SecureContext>;
+  /** Settles once the origin is known to be verified, or why it is not. */
+  readonly verify: (exchange: Exchange) => Promise<unknown>;
+  readonly pinned: 'tunnel' | 'refuse';
+  readonly pinnedForMs: number;
+  /** Hosts remembered as pinned. */
+  readonly pinnedMax: number;
+  readonly handshakeEnded: (result: HandshakeResult) => void;
+  readonly warn: (fields: object, message: string) => void;
+}
+
+/** The secured connection, or why there is none. */
+export type Intercepted = (secured: TLSSocket | null, error: OutriggerError | null) => void;
+
+/** RFC 8446, section 6.2: what a client says of a certificate that it does not accept. */
+const DISTRUST =
+  /ALERT_(?:UNKNOWN_CA|BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|UNSUPPORTED_CERTIFICATE|CERTIFICATE_REVOKED)$/;
+
+export class Interceptor {
+  readonly #options: InterceptorOptions;
+  /** Hosts whose client did not accept us, and until when, monotonic milliseconds; the oldest first. */
+  readonly #pinned = new Map<string, number>();
+
+  constructor(options: InterceptorOptions) {
+    this.#options = options;
+  }
+
+  /** The route by which a CONNECT is intercepted; null: it is a tunnel. */
+  routeFor(routes: RouteTable, { host, port }: Target): Route | null {
+    const route = routes.connecting(host, port);
+    return route?.https === 'intercept' && !this.#isPinned(host) ? route : null;
+  }
+
+  /** The certificate to show; the exchange's attempts say how the origin was verified, or why it was not. */
+  async prepare(exchange: Exchange): Promise<{ context: SecureContext; unverified: OutriggerError | null }> {
+    const { host } = exchange.target as Target;
+    const verified = this.#options.verify(exchange).then(
+      () => null,
+      (thrown: unknown) => asOutriggerError(thrown),
+    );
+    // Both at once, for a first handshake waits for them.
+    const context = await this.#options.contextFor(exchange.serverName ?? host);
+    return { context, unverified: await verified };
+  }
+
+  /** `early`: what has been read of the caller's side. Calls back once. */
+  secure(
+    socket: Socket,
+    early: readonly Buffer[],
+    exchange: Exchange,
+    context: SecureContext,
+    done: Intercepted,
+  ): void {
+    socket.pause();
+    if (early.length > 0) socket.unshift(Buffer.concat(early));
+    const secured = new TLSSocket(socket, {
+      isServer: true,
+      secureContext: context,
+      ALPNProtocols: ['h2', 'http/1.1'],
+      requestCert: false,
+    });
+    const { tlsMs } = exchange.route.policy.timeouts;
+    let over = false;
+    const end = (result: HandshakeResult, error: OutriggerError | null): void => {
+      if (over) return;
+      over = true;
+      clearTimeout(timer);
+      this.#options.handshakeEnded(result);
+      if (error !== null) secured.destroy();
+      done(error === null ? secured : null, error);
+    };
+    const timer = setTimeout(() => {
+      end('failed', new OutriggerError('caller_tls_failed', `no handshake within ${tlsMs} ms`));
+    }, tlsMs);
+    exchange.pending = { cancel: (error) => end('failed', error) };
+    secured.on('error', (error: NodeJS.ErrnoException) => {
+      const code = error.code ?? '';
+      if (!DISTRUST.test(code)) end('failed', new OutriggerError('caller_tls_failed', code));
+      else if (!over) {
+        this.#pin(exchange);
+        end('distrusted', new OutriggerError('caller_distrusts', code));
+      }
+    });
+    secured.once('close', () => end('failed', new OutriggerError('caller_tls_failed', 'closed')));
+    secured.once('secure', () => end('completed', null));
+  }
+
+  #isPinned(host: string): boolean {
+    if (this.#options.pinned === 'refuse') return false;
+    const until = this.#pinned.get(host);
+    if (until === undefined) return false;
+    if (performance.now() < until) return true;
+    this.#pinned.delete(host);
+    return false;
+  }
+
+  #pin(exchange: Exchange): void {
+    const { pinned, pinnedForMs, pinnedMax, warn } = this.#options;
+    const { host } = exchange.target as Target;
+    const fields = { host, route: exchange.route.name, requestId: exchange.id, client: exchange.client };
+    if (pinned === 'refuse') {
+      warn(fields, 'a client does not trust our certificate; it pins, or has not been given the CA bundle');
+      return;
+    }
+    if (this.#pinned.size >= pinnedMax) this.#pinned.delete(this.#pinned.keys().next().value as string);
+    this.#pinned.set(host, performance.now() + pinnedForMs);
+    warn(
+      { ...fields, tunnelForMs: pinnedForMs },
+      'a client does not trust our certificate: its host is a tunnel for a while; it pins, or has not been given the CA bundle',
+    );
+  }
+}

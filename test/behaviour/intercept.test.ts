@@ -1,0 +1,258 @@
+/** TLS of the caller ends in the sidecar, and every request inside has the whole policy. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls';
+import { type Cast, stage } from '../support/cast.ts';
+import { type Certificates, type KeyPair, makeCertificates } from '../support/certificates.ts';
+import { answer, HttpOrigin, type Script } from '../support/origin.ts';
+import { until } from '../support/until.ts';
+
+const certificates: Certificates | null = makeCertificates();
+
+interface Play {
+  readonly cast: Cast;
+  readonly origin: HttpOrigin;
+  /** `localhost:port` */
+  readonly authority: string;
+  /** The local authority, PEM. */
+  readonly bundle: string;
+}
+
+interface Scene {
+  readonly script?: Script;
+  readonly pair?: keyof Omit<Certificates, 'ca'>;
+  /** More of the route and of the rest of the configuration. */
+  readonly route?: string;
+  readonly yaml?: string;
+}
+
+/** A stage whose route intercepts an HTTPS origin that the sidecar trusts. */
+async function intercepted(t: TestContext, scene: Scene, play: (play: Play) => Promise<void>): Promise<void> {
+  if (!certificates) {
+    t.skip('needs openssl');
+    return;
+  }
+  const origin = await HttpOrigin.start(
+    scene.script ?? answer(200, 'hello'),
+    0,
+    certificates[scene.pair ?? 'good'] as KeyPair,
+  );
+  const folder = mkdtempSync(join(tmpdir(), 'outrigger-'));
+  const bundle = join(folder, 'bundle.pem');
+  await stage(
+    `
+access: { tunnelPorts: [443, ${origin.port}] }
+intercept: { bundle: ${bundle} }
+routes:
+  - name: vendor
+    match: { hosts: [localhost] }
+    https: intercept
+    ${scene.route ?? ''}
+${scene.yaml ?? ''}`,
+    async (cast) => {
+      cast.atEnd(() => origin.close());
+      cast.atEnd(() => rmSync(folder, { recursive: true }));
+      await play({
+        cast,
+        origin,
+        authority: `localhost:${origin.port}`,
+        bundle: readFileSync(bundle, 'utf8'),
+      });
+    },
+    {
+      secureContext: createSecureContext({ ca: certificates.ca }),
+      lookup: (_host, callback) => callback(null, ['127.0.0.1']),
+    },
+  );
+}
+
+interface Handshake {
+  readonly servername?: string;
+  readonly ca?: string;
+  readonly alpn?: string[];
+}
+
+/** A TLS connection through CONNECT; `exchanges`: log lines that it will make, its own included. */
+async function secured(
+  { cast, authority, bundle }: Play,
+  exchanges: number,
+  { servername = 'localhost', ca = bundle, alpn = ['http/1.1'] }: Handshake = {},
+): Promise<TLSSocket> {
+  const caller = await cast.raw(exchanges);
+  caller.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
+  assert.match(await caller.until((text) => text.includes('\r\n\r\n')), /^HTTP\/1.1 200 /);
+  const { socket } = caller;
+  socket.removeAllListeners('data');
+  socket.pause();
+  const tls = connectTls({ socket, servername, ca, ALPNProtocols: alpn });
+  cast.atEnd(() => void tls.destroy());
+  await once(tls, 'secureConnect');
+  return tls;
+}
+
+interface Got {
+  readonly status: number;
+  readonly text: string;
+  readonly headers: Record<string, string | string[] | undefined>;
+}
+
+function get(tls: TLSSocket, path: string, headers: Record<string, string>, method = 'GET'): Promise<Got> {
+  return new Promise((resolve, reject) => {
+    const sent = request({
+      createConnection: () => tls,
+      path,
+      method,
+      headers: { Connection: 'keep-alive', ...headers },
+    });
+    sent.on('error', reject);
+    sent.on('response', (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+      });
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, text, headers: response.headers }),
+      );
+    });
+    sent.end();
+  });
+}
+
+test('a request inside an intercepted CONNECT has an ID, a retry after a 503 and a line of its own', (t) => {
+  let n = 0;
+  return intercepted(
+    t,
+    {
+      script: (request, response, seen) => answer(++n === 1 ? 503 : 200, 'hello')(request, response, seen),
+      yaml: 'policy: { retry: { backoff: { initial: 1ms } } }',
+    },
+    async (play) => {
+      const { cast, origin, authority } = play;
+      const tls = await secured(play, 2);
+      const got = await get(tls, '/v1/score?q=1', { Host: authority });
+      assert.deepEqual([got.status, got.text], [200, 'hello']);
+      tls.destroy();
+      const connect = await cast.sidecar.line(1);
+      const line = await cast.sidecar.line(2);
+      assert.deepEqual([connect.method, connect.status, connect.outcome], ['CONNECT', 200, 'completed']);
+      assert.match(JSON.stringify(connect), /"via":"intercept","serverName":"localhost"/);
+      assert.match(JSON.stringify(line), /"via":"intercept"/);
+      assert.deepEqual(
+        [line.method, line.host, line.path, line.route],
+        ['GET', 'localhost', '/v1/score', 'vendor'],
+      );
+      assert.equal(line.attempts.length, 2);
+      assert.equal(got.headers['x-request-id'], line.requestId);
+      assert.equal(origin.seen[1]?.headers['x-request-id'], line.requestId);
+      assert.equal(origin.seen[0]?.headers.host, authority);
+      assert.equal(origin.connections.total, 1, 'the connection that was verified carries the request');
+    },
+  );
+});
+
+test('a head timeout inside an intercepted connection is a 504 of ours', (t) =>
+  intercepted(
+    t,
+    { script: () => {}, route: 'policy: { timeouts: { head: 50ms }, retry: { attempts: 1 } }' },
+    async (play) => {
+      const tls = await secured(play, 2);
+      const got = await get(tls, '/', { Host: play.authority });
+      assert.equal(got.status, 504);
+      assert.match(String(got.headers['proxy-status']), /error=http_response_timeout/);
+      tls.destroy();
+    },
+  ));
+
+for (const pair of ['expired', 'wrongHost', 'selfSigned'] as const) {
+  test(`an origin with a bad certificate (${pair}) is never a blind pass: the caller reads the error over TLS`, (t) =>
+    intercepted(t, { pair }, async (play) => {
+      const tls = await secured(play, 2);
+      const got = await get(tls, '/', { Host: play.authority, Authorization: 'secret' });
+      assert.equal(got.status, 502);
+      assert.match(String(got.headers['proxy-status']), /error=tls_certificate_error/);
+      assert.equal(play.origin.seen.length, 0);
+      tls.destroy();
+      assert.match(
+        String((await play.cast.sidecar.line(1)).reason),
+        /^origin not verified: tls_certificate_error/,
+      );
+    }));
+}
+
+test('a Host inside that is not the one of the CONNECT is misdirected', (t) =>
+  intercepted(t, {}, async (play) => {
+    const tls = await secured(play, 2);
+    const got = await get(tls, '/', { Host: 'evil.test' });
+    assert.equal(got.status, 421);
+    assert.equal(play.origin.seen.length, 0);
+    tls.destroy();
+  }));
+
+test('a server name that is not the host of the CONNECT is refused with an alert', (t) =>
+  intercepted(t, {}, async (play) => {
+    await assert.rejects(secured(play, 1, { servername: 'evil.test' }), /unrecognized.name/i);
+    const line = await play.cast.sidecar.line();
+    assert.deepEqual([line.outcome, line.error], ['refused', 'http_request_denied']);
+    assert.match(String(line.reason), /^server_name_denied/);
+  }));
+
+test('a client that does not trust us and says so has a tunnel the next time, and somebody is warned', (t) =>
+  intercepted(t, {}, async (play) => {
+    const { cast, authority } = play;
+    // Node's own client says nothing: openssl does, and so do most.
+    const folder = mkdtempSync(join(tmpdir(), 'outrigger-'));
+    cast.atEnd(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'ca.pem');
+    writeFileSync(file, certificates?.ca ?? '');
+    const child = spawn(
+      'openssl',
+      [
+        's_client',
+        '-proxy',
+        `127.0.0.1:${cast.sidecar.port}`,
+        '-connect',
+        authority,
+        '-servername',
+        'localhost',
+        '-verify_return_error',
+        '-CAfile',
+        file,
+        '-verify',
+        '3',
+      ],
+      { stdio: ['ignore', 'ignore', 'ignore'] },
+    );
+    cast.expected++;
+    await once(child, 'close');
+    const line = await cast.sidecar.line(1);
+    assert.deepEqual([line.outcome, line.error], ['failed', 'http_request_error']);
+    assert.match(String(line.reason), /^caller_distrusts/);
+    assert.ok(
+      cast.sidecar.lines.some((text) => text.includes('"level":"warn"') && text.includes('does not trust')),
+    );
+    const tls = await secured(play, 1, { ca: certificates?.ca ?? '' });
+    const got = await get(tls, '/', { Host: authority });
+    assert.equal(got.text, 'hello');
+    tls.destroy();
+    const tunnel = await cast.sidecar.line(2);
+    assert.match(JSON.stringify(tunnel), /"via":"tunnel"/);
+  }));
+
+test('many requests on one intercepted connection, and a second connection needs no second verification', (t) =>
+  intercepted(t, {}, async (play) => {
+    const { cast, origin, authority } = play;
+    for (let round = 0; round < 2; round++) {
+      const tls = await secured(play, 4);
+      for (let i = 0; i < 3; i++) assert.equal((await get(tls, `/${i}`, { Host: authority })).text, 'hello');
+      tls.destroy();
+      await until(() => cast.sidecar.exchanges.length === 4 * (round + 1), 'the lines');
+    }
+    assert.equal(origin.connections.total, 1);
+    assert.equal(cast.sidecar.exchanges[4]?.attempts.length, 0);
+  }));
