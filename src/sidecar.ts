@@ -243,6 +243,7 @@ export class Sidecar {
       fallback,
       ids,
       requestIdHeader: requestId.header,
+      streams: config.listen.streams,
       headerBytes: limits.headerBytes,
       headTimeoutMs: config.listen.headTimeoutMs,
       idleTimeoutMs: config.listen.idleTimeoutMs,

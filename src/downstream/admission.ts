@@ -40,8 +40,8 @@ export interface Admitted {
 /** What is read of a request before there is an exchange. */
 export type RequestHead = Pick<
   CallerRequest,
-  'method' | 'rawHeaders' | 'httpVersionMajor' | 'httpVersionMinor' | 'socket'
-> & { readonly http2?: boolean };
+  'method' | 'rawHeaders' | 'httpVersionMajor' | 'httpVersionMinor' | 'http2' | 'socket'
+>;
 
 /** Not told by the version number alone, for a line that ends in HTTP/2.0 is no HTTP/2. */
 function isHttp2(request: RequestHead): boolean {
@@ -194,6 +194,9 @@ function refusalOf(request: RequestHead, facts: RequestHeaderFacts, route: Route
     return new OutriggerError('request_malformed', 'Transfer-Encoding in HTTP/1.0');
   }
   if (request.method === 'TRACE') return new OutriggerError('method_unsupported', 'TRACE');
+  if (request.method === 'CONNECT' && isHttp2(request)) {
+    return new OutriggerError('method_unsupported', 'CONNECT in HTTP/2');
+  }
   if (facts.expectUnknown) return new OutriggerError('expectation_failed');
   if (route.access === 'deny') return new OutriggerError('access_denied', `route ${route.name}`);
   return null;

@@ -14,6 +14,8 @@ export interface CallerRequest extends Readable {
   readonly rawHeaders: string[];
   readonly httpVersionMajor: number;
   readonly httpVersionMinor: number;
+  /** A stream, beside others on one connection. */
+  readonly http2?: boolean;
   /** The body has come whole. */
   readonly complete: boolean;
   readonly socket: Socket;
@@ -26,8 +28,8 @@ export interface CallerResponse {
   readonly writableLength: number;
   readonly socket: Socket | null;
   sendDate: boolean;
-  /** Throws where a field cannot be written. */
-  writeHead(status: number, statusText: string, headers: string[]): unknown;
+  /** Throws where a field cannot be written. `empty`: no byte of a body follows. */
+  writeHead(status: number, statusText: string, headers: string[], empty?: boolean): unknown;
   writeContinue(): void;
   writeInformation(status: number, headers: Record<string, string[]>): void;
   write(chunk: Buffer): boolean;

@@ -9,6 +9,8 @@ const DRAIN_BYTES = 1_048_576;
 const DRAIN_MS = 2_000;
 
 export function drain(request: CallerRequest, socket: Socket): void {
+  // A stream ends by itself, without its connection (RFC 9113, section 8.1).
+  if (request.http2) return;
   let left = DRAIN_BYTES;
   const timer = setTimeout(() => socket.destroy(), DRAIN_MS);
   timer.unref();

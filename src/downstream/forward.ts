@@ -104,6 +104,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   #error: OutriggerError | null = null;
   /** What the exchange was busy with when the caller broke off its body. */
   #left: Phase | null = null;
+  /** Its end is told by the framing and not by a length, so that trailers can follow. */
   #chunked = false;
   /** We closed the connection, and not the caller. */
   #wasCut = false;
@@ -167,7 +168,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     headers.push('Proxy-Status', proxyStatusOf(exchange.attempts.length, status));
     applyEdits(headers, exchange.route.policy.headers.response);
     this.#chunked =
-      upstream.length === null &&
+      (upstream.length === null || this.request.http2 === true) &&
       !isHttp10(this.request) &&
       this.request.method !== 'HEAD' &&
       status !== 204 &&
@@ -177,7 +178,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     const socket = response.socket;
     socket?.cork();
     try {
-      response.writeHead(status, upstream.statusText, headers);
+      response.writeHead(status, upstream.statusText, headers, upstream.length === 0);
     } catch (error) {
       socket?.uncork();
       this.#upstream = null;

@@ -13,6 +13,8 @@ import type { Route } from '../policy/policy.ts';
 import { clientOf } from './admission.ts';
 import { insideOf, putInside } from './caller.ts';
 import type { Forwarder } from './forward.ts';
+import { Http2Callers } from './http2-callers.ts';
+import { PREFACE_SEEN, takeOver } from './http2-preface.ts';
 import { replyBytes, replyOf } from './reply.ts';
 import type { Tunnels } from './tunnel.ts';
 import { Turns } from './turns.ts';
@@ -27,6 +29,7 @@ export interface ListenerOptions {
   readonly fallback: Route;
   readonly ids: RequestIds;
   readonly requestIdHeader: string;
+  readonly streams: number;
   readonly headerBytes: number;
   readonly headTimeoutMs: number;
   readonly idleTimeoutMs: number;
@@ -34,18 +37,22 @@ export interface ListenerOptions {
 
 type CallerSocket = Socket & { turns?: Turns };
 
+type ParserError = Error & { code?: string; reason?: string; rawPacket?: Buffer };
+
 /** How often Node looks for heads that are late, milliseconds. */
 const HEAD_CHECK_MS = 1_000;
 
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #server: Server;
+  readonly #http2: Http2Callers;
   readonly #sockets = new Set<Socket>();
   /** Called whenever a caller has come or gone. */
   onConnections: (() => void) | null = null;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
+    this.#http2 = new Http2Callers(options);
     this.#server = createServer({
       maxHeaderSize: options.headerBytes,
       headersTimeout: options.headTimeoutMs,
@@ -95,6 +102,7 @@ export class Listener {
 
   /** Takes no one in any more; who is connected stays. */
   stop(): Promise<void> {
+    this.#http2.stop();
     return new Promise((resolve) => {
       this.#server.close(() => resolve());
     });
@@ -163,12 +171,19 @@ export class Listener {
   };
 
   /** What Node's parser would not take: the answer is ours, and the connection ends with it (RFC 9112, section 2.2). */
-  #onClientError = (thrown: Error & { code?: string; reason?: string }, duplex: unknown): void => {
-    const socket = duplex as Socket;
+  #onClientError = (thrown: ParserError, duplex: unknown): void => {
+    const socket = duplex as CallerSocket;
     const code = thrown.code ?? '';
     if (socket.destroyed || code === 'ECONNRESET' || code === 'EPIPE') {
       socket.destroy();
       return;
+    }
+    if (code === PREFACE_SEEN && socket.turns === undefined && thrown.rawPacket) {
+      const early = takeOver(socket, thrown.rawPacket);
+      if (early) {
+        this.#http2.accept(socket, [early], null);
+        return;
+      }
     }
     const error = clientError(code, thrown.reason);
     turnsOf(socket).broken(error, () => {

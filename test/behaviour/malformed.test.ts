@@ -41,7 +41,7 @@ const REQUESTS: readonly (readonly [what: string, text: string, status: number, 
   // Versions
   ['HTTP/2.0', 'GET http://h/ HTTP/2.0\r\nHost: h\r\n\r\n', 400, /./],
   ['HTTP/0.9', 'GET http://h/\r\n\r\n', 400, /./],
-  ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, /./],
+  ['another preface than that of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nTM\r\n\r\n', 400, /./],
   ['the hello of TLS', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n', 400, /./],
   // Host
   ['no Host', 'GET http://h/ HTTP/1.1\r\n\r\n', 400, /no Host/],

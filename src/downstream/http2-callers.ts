@@ -1,0 +1,177 @@
+/**
+ * Callers that speak HTTP/2: a session for each connection, and an exchange of its own for each stream.
+ *
+ * Rules: RFC 9113, section 3.3 (prior knowledge; where TLS agreed on h2 somebody else has seen to that),
+ * section 6.8 (GOAWAY before an end in good order), section 10.5 (what costs us more than the caller is
+ * bounded). A connection without a stream is closed after `listen.idleTimeout`, and one whose caller does
+ * not finish the opening of HTTP/2 after `listen.headTimeout`. An exchange that ends badly takes its
+ * stream with it and nothing else.
+ */
+import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import { clientOf } from './admission.ts';
+import { putInside } from './caller.ts';
+import type { Forwarder } from './forward.ts';
+import { ownNamesOf, requestOf, type StreamHome } from './http2-request.ts';
+import { Http2Response } from './http2-response.ts';
+import type { Inside } from './way.ts';
+
+export interface Http2CallerOptions {
+  readonly forwarder: Forwarder;
+  /** `listen.streams` */
+  readonly streams: number;
+  readonly headerBytes: number;
+  readonly headTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+}
+
+/** After GOAWAY the caller has this long to close, milliseconds. */
+const LINGER_MS = 1_000;
+
+/** The window of a stream: what a caller may send while its exchange does not read. */
+const WINDOW_BYTES = 65_535;
+
+/** A field's overhead (RFC 9113, section 6.5.2); what it bounds is the number of fields. */
+const FIELD_BYTES = 32;
+
+/** Streams that a caller may open and reset at once and by the second: a hurried one does, an attacker more. */
+const RESETS_AT_ONCE = 1_000;
+const RESETS_BY_SECOND = 100;
+
+/** Frames that break the protocol without ending it, or say nothing: empty DATA, WINDOW_UPDATE of a closed stream. */
+const INVALID_FRAMES = 1_000;
+
+/** A response's head has been bounded where it came in; this bounds what edits and HPACK add to it. */
+const SENT_HEAD_BYTES_MIN = 65_536;
+
+export class Http2Callers {
+  readonly #options: Http2CallerOptions;
+  readonly #handshake: Parameters<typeof performServerHandshake>[1];
+  readonly #callers = new Set<Http2Caller>();
+
+  constructor(options: Http2CallerOptions) {
+    this.#options = options;
+    const { streams, headerBytes } = options;
+    this.#handshake = {
+      settings: {
+        enablePush: false,
+        maxConcurrentStreams: streams,
+        maxHeaderListSize: headerBytes,
+        initialWindowSize: WINDOW_BYTES,
+      },
+      maxHeaderListPairs: Math.ceil(headerBytes / FIELD_BYTES),
+      maxSendHeaderBlockLength: Math.max(SENT_HEAD_BYTES_MIN, headerBytes * 2),
+      // Megabytes: for each stream its window, as much on the way back, and its head.
+      maxSessionMemory: Math.max(10, Math.ceil((streams * (WINDOW_BYTES * 2 + headerBytes * 2)) / 1e6)),
+      streamResetBurst: RESETS_AT_ONCE,
+      streamResetRate: RESETS_BY_SECOND,
+      maxSessionInvalidFrames: INVALID_FRAMES,
+      // What the origin sends twice goes on twice.
+      strictSingleValueFields: false,
+    };
+  }
+
+  /**
+   * From here the connection is HTTP/2. Nobody else reads it or listens to its data, and its handshake, if
+   * it has one, is over; `early` is what has been read of it, the preface included.
+   */
+  accept(socket: Socket, early: readonly Buffer[], inside: Inside | null): void {
+    if (socket.destroyed) return;
+    if (inside) putInside(socket, inside);
+    // While it is known.
+    clientOf(socket);
+    socket.on('error', ignore);
+    socket.pause();
+    if (early.length > 0) socket.unshift(Buffer.concat(early));
+    // An end is a caller that has gone: nobody sends half of HTTP/2.
+    socket.allowHalfOpen = false;
+    // A TLS socket that no server of Node's has made says so forever, and the session would wait for it.
+    if ('secureConnecting' in socket) socket.secureConnecting = false;
+    let session: ServerHttp2Session;
+    try {
+      session = performServerHandshake(socket, this.#handshake);
+    } catch {
+      socket.destroy();
+      return;
+    }
+    const caller = new Http2Caller(session, socket, inside !== null, this.#options);
+    this.#callers.add(caller);
+    socket.once('close', () => {
+      this.#callers.delete(caller);
+      caller.closed();
+    });
+  }
+
+  /** New streams are refused; those that are open go on. */
+  stop(): void {
+    for (const caller of this.#callers) caller.stop();
+  }
+}
+
+class Http2Caller {
+  readonly #session: ServerHttp2Session;
+  readonly #options: Http2CallerOptions;
+  readonly #home: StreamHome;
+  /** Exchanges under way. */
+  #active = 0;
+  #timer: NodeJS.Timeout;
+
+  constructor(session: ServerHttp2Session, socket: Socket, inside: boolean, options: Http2CallerOptions) {
+    this.#session = session;
+    this.#options = options;
+    this.#home = { socket, inside, ownNames: inside ? new Set() : ownNamesOf(socket) };
+    this.#timer = setTimeout(this.#idle, options.headTimeoutMs);
+    session.on('error', ignore);
+    session.once('remoteSettings', () => this.#wait(options.idleTimeoutMs));
+    session.on('stream', this.#onStream);
+  }
+
+  stop(): void {
+    this.#session.close();
+    if (this.#active === 0) this.#wait(LINGER_MS);
+  }
+
+  closed(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #onStream = (stream: ServerHttp2Stream, _headers: unknown, _flags: number, raw: string[]): void => {
+    // It was reset before its turn came: nobody asks for anything any more.
+    if (stream.destroyed || stream.closed) {
+      stream.on('error', ignore);
+      return;
+    }
+    this.#active++;
+    const request = requestOf(stream, raw, stream.endAfterHeaders, this.#home);
+    const response = new Http2Response(stream, request.method);
+    this.#options.forwarder.handle(request, response);
+    // After the exchange's own listener, which finishes it.
+    response.on('close', this.#over);
+  };
+
+  #over = (): void => {
+    this.#active--;
+    if (this.#active === 0) this.#wait(this.#session.closed ? LINGER_MS : this.#options.idleTimeoutMs);
+  };
+
+  #wait(ms: number): void {
+    clearTimeout(this.#timer);
+    if (!this.#home.socket.destroyed) this.#timer = setTimeout(this.#idle, ms);
+  }
+
+  /** RFC 9113, section 9.1: an idle connection may be closed, with a GOAWAY. */
+  #idle = (): void => {
+    if (this.#active > 0) return;
+    const { socket } = this.#home;
+    if (this.#session.closed || this.#session.destroyed) {
+      socket.destroy();
+      return;
+    }
+    this.#session.close();
+    this.#wait(LINGER_MS);
+  };
+}
+
+function ignore(): void {
+  // Every error is followed by a close, which is what is acted upon.
+}

@@ -1,0 +1,104 @@
+/**
+ * The request of an HTTP/2 stream, as HTTP/1.1 would have said it: a method, a target and a flat list of
+ * fields, on the stream itself, whose bytes are the body.
+ *
+ * Rules: RFC 9113, section 8.3.1 (what :authority and Host say must be one), section 8.2.3 (the crumbs of
+ * Cookie become one field again), section 8.1 (a body goes on until END_STREAM, whatever was announced).
+ * Names that HTTP/2 forbids were refused by nghttp2. It opens nothing and decides nothing.
+ */
+import type { ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import { isNamed } from '../headers/field-names.ts';
+import type { CallerRequest } from './caller.ts';
+
+/** Where a stream came from. */
+export interface StreamHome {
+  readonly socket: Socket;
+  /** The tunnel settled where everything goes. */
+  readonly inside: boolean;
+  /** Authorities that mean the sidecar itself, lower case. */
+  readonly ownNames: ReadonlySet<string>;
+}
+
+/** The stream with a head. `raw` is the flat list of nghttp2, pseudo-header fields among it. */
+export function requestOf(
+  stream: ServerHttp2Stream,
+  raw: readonly string[],
+  endOfStream: boolean,
+  home: StreamHome,
+): CallerRequest {
+  let method = '';
+  let scheme = '';
+  let authority: string | null = null;
+  let path = '';
+  let announced = false;
+  let cookieAt = -1;
+  const rest: string[] = [];
+  const hosts: string[] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i] as string;
+    const value = raw[i + 1] as string;
+    if (name === ':method') method = value;
+    else if (name === ':scheme') scheme = value;
+    else if (name === ':authority') authority = value;
+    else if (name === ':path') path = value;
+    else if (name === 'host') hosts.push(value);
+    else if (name === 'cookie' && cookieAt !== -1) rest[cookieAt] = `${rest[cookieAt]}; ${value}`;
+    else {
+      if (name === 'cookie') cookieAt = rest.length + 1;
+      else if (name === 'content-length') announced = true;
+      rest.push(name, value);
+    }
+  }
+  const rawHeaders: string[] = [];
+  if (authority !== null) rawHeaders.push('Host', authority);
+  // A Host that says the same is the same; one that does not makes two, which is refused.
+  for (const host of hosts) if (authority === null || !sameHost(host, authority)) rawHeaders.push('Host', host);
+  for (const part of rest) rawHeaders.push(part);
+  // The framing of a body without a length, in the words of HTTP/1.1.
+  if (!endOfStream && !announced) rawHeaders.push('Transfer-Encoding', 'chunked');
+  const head = {
+    method,
+    url: targetOf(method, scheme, authority ?? hosts[0] ?? '', path, home),
+    rawHeaders,
+    httpVersionMajor: 2,
+    httpVersionMinor: 0,
+    http2: true,
+    complete: endOfStream,
+    socket: home.socket,
+  };
+  if (!endOfStream) {
+    stream.on('end', () => {
+      request.complete = true;
+    });
+  }
+  const request = Object.assign(stream, head);
+  return request;
+}
+
+/** RFC 9113, section 8.3.1: names are compared as hosts are, without regard to case. */
+function sameHost(a: string, b: string): boolean {
+  return isNamed(a, b.toLowerCase());
+}
+
+/** In origin form where the sidecar itself is meant or a tunnel says where, else in absolute form. */
+function targetOf(method: string, scheme: string, authority: string, path: string, home: StreamHome): string {
+  // It is refused whatever it asks for, and its authority is worth a log line (RFC 9113, section 8.5).
+  if (method === 'CONNECT') return `https://${authority}/`;
+  if (path === '*' || home.inside) return path;
+  // Whatever ends an authority would let it reach into the path, and a path that does not begin as one, back.
+  if (!path.startsWith('/') || /[/?#\\]/.test(authority)) return '';
+  return home.ownNames.has(authority.toLowerCase()) ? path : `${scheme}://${authority}${path}`;
+}
+
+/** `localhost` and the address that was dialled, at the port that was dialled (RFC 9110, section 4.3.3). */
+export function ownNamesOf(socket: Socket): ReadonlySet<string> {
+  const { localAddress = '', localPort = 0 } = socket;
+  const address = localAddress.startsWith('::ffff:') ? localAddress.slice(7) : localAddress;
+  const names = new Set<string>();
+  for (const host of ['localhost', address.includes(':') ? `[${address}]` : address]) {
+    names.add(`${host}:${localPort}`);
+    if (localPort === 80) names.add(host);
+  }
+  return names;
+}

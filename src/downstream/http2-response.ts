@@ -1,0 +1,221 @@
+/**
+ * The response of an HTTP/2 stream, with the face of Node's for HTTP/1.1.
+ *
+ * Rules: RFC 9113, section 8.2.1 (lower-case names, values without control characters), section 8.2.2 (no
+ * connection-specific fields), section 8.1 (trailers need no announcement; a response that is over before
+ * its request ends with a reset that says NO_ERROR). A message that broke off ends with a reset and never
+ * with END_STREAM. Bytes are taken as fast as the caller's window opens. It knows no exchange.
+ */
+import { EventEmitter } from 'node:events';
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import type { CallerResponse } from './caller.ts';
+
+const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** RFC 9110, section 5.6.2; Node checks what comes in the head, and only that. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+/** RFC 9110, section 5.5. A NUL would be the beginning of another field to Node. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const NOT_IN_VALUES = /[\0-\x08\x0a-\x1f\x7f]|[^\0-\xff]/;
+
+/** How often is looked whether END_STREAM has gone out to a caller that reads slowly, milliseconds. */
+const LOOK_MS = 10;
+
+export class Http2Response extends EventEmitter implements CallerResponse {
+  /** Its connection is not its own. */
+  readonly socket = null;
+  headersSent = false;
+  writableFinished = false;
+  /** Never added here. */
+  sendDate = false;
+  readonly #stream: ServerHttp2Stream;
+  readonly #isHead: boolean;
+  /** Known to have no body; waits for the word that no trailers follow either, so that it ends with its head. */
+  #held: string[] | null = null;
+  #trailers: Record<string, string[]> = {};
+  /** HEAD, 204, 205 and 304 (RFC 9110, section 6.4.1). */
+  #bodiless = false;
+  #ended = false;
+  /** All but what is still in the stream's buffer is out, trailers included. */
+  #lastOut = false;
+  #closed = false;
+
+  constructor(stream: ServerHttp2Stream, method: string | undefined) {
+    super();
+    this.#stream = stream;
+    this.#isHead = method === 'HEAD';
+    stream.on('error', ignore);
+    stream.on('wantTrailers', this.#onWantTrailers);
+    stream.on('finish', this.#onFinish);
+    stream.on('close', this.#onClose);
+  }
+
+  get writableLength(): number {
+    return this.#stream.writableLength;
+  }
+
+  get #gone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed;
+  }
+
+  /** Throws where a field or the status cannot be written. `empty`: nothing but trailers may follow. */
+  writeHead(status: number, _statusText: string, headers: string[], empty = false): void {
+    const head: string[] = [':status', String(status)];
+    for (let i = 0; i + 1 < headers.length; i += 2) {
+      const name = (headers[i] as string).toLowerCase();
+      if (CONNECTION_SPECIFIC.has(name)) continue;
+      checkField(name, headers[i + 1] as string);
+      head.push(name, headers[i + 1] as string);
+    }
+    this.#bodiless = this.#isHead || status === 204 || status === 205 || status === 304;
+    if (!this.#gone) {
+      if (empty && !this.#bodiless) this.#held = head;
+      else this.#respond(head, this.#bodiless);
+    }
+    this.headersSent = true;
+  }
+
+  writeContinue(): void {
+    this.writeInformation(100, {});
+  }
+
+  /** Throws where a field cannot be written. */
+  writeInformation(status: number, headers: Record<string, string[]>): void {
+    if (this.#gone || this.headersSent) return;
+    const head: Record<string, number | string[]> = { ':status': status };
+    for (const [name, values] of Object.entries(headers)) {
+      const lower = name.toLowerCase();
+      if (CONNECTION_SPECIFIC.has(lower)) continue;
+      for (const value of values) checkField(lower, value);
+      head[lower] = values;
+    }
+    this.#stream.additionalHeaders(head as Record<string, string[]>);
+  }
+
+  /** False asks for a pause; `drain` ends it. */
+  write(chunk: Buffer): boolean {
+    if (this.#bodiless || this.#gone) return true;
+    if (this.#held) this.#sendHeld(false);
+    if (this.#stream.write(chunk)) return true;
+    this.#stream.once('drain', this.#onDrain);
+    return false;
+  }
+
+  /** Throws where a field cannot be written. */
+  addTrailers(pairs: [string, string][]): void {
+    const trailers: Record<string, string[]> = Object.create(null);
+    for (const [name, value] of pairs) {
+      const lower = name.toLowerCase();
+      if (CONNECTION_SPECIFIC.has(lower)) continue;
+      checkField(lower, value);
+      (trailers[lower] ??= []).push(value);
+    }
+    this.#trailers = trailers;
+  }
+
+  end(body?: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#gone) return;
+    const stream = this.#stream;
+    if (this.#held) this.#sendHeld(body === undefined && Object.keys(this.#trailers).length === 0);
+    if (body !== undefined && !this.#bodiless) stream.end(body);
+    else stream.end();
+    // Node has ended the stream of a HEAD when it came.
+    if (stream.writableFinished) setImmediate(this.#onFinish);
+  }
+
+  /** Cuts the message. */
+  destroy(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    process.nextTick(this.#close);
+  }
+
+  #sendHeld(last: boolean): void {
+    const head = this.#held as string[];
+    this.#held = null;
+    try {
+      this.#respond(head, last);
+    } catch {
+      this.destroy();
+    }
+  }
+
+  #respond(head: string[], endStream: boolean): void {
+    this.#lastOut = endStream;
+    // A Date is the origin's to give, as it is in HTTP/1.1.
+    const options = { endStream, waitForTrailers: !endStream, sendDate: false };
+    this.#stream.respond(head, options);
+  }
+
+  #onDrain = (): void => void this.emit('drain');
+
+  /** The last byte of the body is on its way; Node sends END_STREAM with these, or by itself if there are none. */
+  #onWantTrailers = (): void => {
+    try {
+      this.#stream.sendTrailers(this.#trailers);
+    } catch {
+      this.destroy();
+      return;
+    }
+    setImmediate(() => {
+      this.#lastOut = true;
+      this.#onFinish();
+    });
+  };
+
+  #onFinish = (): void => {
+    if (!this.#ended || !this.#lastOut || !this.#stream.writableFinished || this.#stream.aborted) return;
+    this.#finished();
+  };
+
+  #onClose = (): void => {
+    const stream = this.#stream;
+    if (this.#ended && stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR) {
+      this.#finished();
+    } else this.#close();
+  };
+
+  #finished(): void {
+    if (this.#closed) return;
+    this.writableFinished = true;
+    this.#close();
+    if (!this.#gone && !this.#stream.readableEnded) setImmediate(this.#refuseRest);
+  }
+
+  /** RFC 9113, section 8.1: what is still to come of the request is not wanted; but END_STREAM goes first. */
+  #refuseRest = (): void => {
+    const stream = this.#stream;
+    if (this.#gone) return;
+    const { localClose, state } = stream.state;
+    if (state === constants.NGHTTP2_STREAM_STATE_HALF_CLOSED_REMOTE) stream.resume();
+    else if (localClose === 1) stream.close(constants.NGHTTP2_NO_ERROR);
+    else setTimeout(this.#refuseRest, LOOK_MS).unref();
+  };
+
+  #close = (): void => {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.emit('close');
+  };
+}
+
+function checkField(lower: string, value: string): void {
+  if (!TOKEN.test(lower)) throw unwritable('a field name');
+  if (NOT_IN_VALUES.test(value)) throw unwritable(`the value of ${lower}`);
+}
+
+function unwritable(what: string): Error {
+  return Object.assign(new Error(`${what} cannot be written`), { code: what });
+}
+
+function ignore(): void {
+  // Every error is followed by a close, which is what is acted upon.
+}
