@@ -1,9 +1,11 @@
 /**
- * `outrigger check`: is the configuration valid? Says everything that is wrong with it, and starts nothing.
+ * `outrigger check`: is the configuration valid? Says everything that is wrong with it, and what it says in
+ * vain, and starts nothing.
  */
-import { configFiles, type LoadOptions, loadConfig } from '../config/load.ts';
-import { ConfigError, formatProblem } from '../config/problem.ts';
+import { configFiles, type LoadOptions } from '../config/load.ts';
+import { ConfigError, formatProblem, formatWarning } from '../config/problem.ts';
 import { DONE, INVALID } from './exit-code.ts';
+import { inspect } from './inspection.ts';
 
 /** Where lines go: standard output or standard error. */
 export interface Output {
@@ -11,12 +13,12 @@ export interface Output {
 }
 
 /**
- * Writes `ok: FILES` to `out`, or one line for each problem to `err`.
+ * Writes `ok: FILES` to `out`, or one line for each problem to `err`; warnings go there too, and change nothing.
  * @returns the exit code, 0 or 2
  */
 export function check(files: readonly string[], env: LoadOptions['env'], out: Output, err: Output): number {
   try {
-    loadConfig({ files, env });
+    for (const warning of inspect({ files, env }).warnings) err.write(`${formatWarning(warning)}\n`);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);

@@ -15,6 +15,8 @@ import { validate } from './validation.ts';
 export interface LoadedConfig {
   readonly config: Config;
   readonly provenance: Provenance;
+  /** What was written, merged, before routes inherit anything: for whoever speaks of a place. */
+  readonly written: MappingNode;
 }
 
 const DEFAULT: Place = { file: 'default', line: null, column: null };
@@ -38,7 +40,8 @@ export function assemble(
       places.add(placeOf(problem));
     }
   }
-  const whole = inheritPolicy(layers.reduce(mergeMappings, mapping(DEFAULT)));
+  const written = layers.reduce(mergeMappings, mapping(DEFAULT));
+  const whole = inheritPolicy(written);
   const { settings, problems: together } = validate(whole, false);
   for (const problem of together) {
     // What a source has wrong by itself, and what a route inherits, is reported once.
@@ -46,7 +49,7 @@ export function assemble(
     places.add(placeOf(problem));
   }
   if (problems.length > 0 || settings === null) throw new ConfigError(sortProblems(problems, order));
-  return { config: effectiveConfig(settings), provenance: traceProvenance(configSchema, whole) };
+  return { config: effectiveConfig(settings), provenance: traceProvenance(configSchema, whole), written };
 }
 
 const mergeMappings = (base: MappingNode, over: MappingNode): MappingNode => merge(base, over) as MappingNode;

@@ -15,6 +15,13 @@ export interface Problem extends Place {
   readonly message: string;
 }
 
+export const at = ({ file, line, column }: Place, message: string): Problem => ({
+  file,
+  line,
+  column,
+  message,
+});
+
 /** The only error of this room. */
 export class ConfigError extends Error {
   readonly problems: readonly Problem[];
@@ -26,9 +33,19 @@ export class ConfigError extends Error {
   }
 }
 
+/** `file:line:column`, or `VARIABLE`. */
+export function formatPlace({ file, line, column }: Place): string {
+  return line === null ? file : `${file}:${line}:${column ?? 1}`;
+}
+
 /** `file:line:column: message`, or `VARIABLE: message`. */
-export function formatProblem({ file, line, column, message }: Problem): string {
-  return line === null ? `${file}: ${message}` : `${file}:${line}:${column ?? 1}: ${message}`;
+export function formatProblem(problem: Problem): string {
+  return `${formatPlace(problem)}: ${problem.message}`;
+}
+
+/** The same for what is valid and still worth a word. */
+export function formatWarning(problem: Problem): string {
+  return formatProblem({ ...problem, message: `warning: ${problem.message}` });
 }
 
 /** On one line, of bounded length, with nothing that a terminal would obey. */

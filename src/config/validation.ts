@@ -8,7 +8,7 @@
  */
 import * as v from 'valibot';
 import { nearest } from './nearest.ts';
-import type { Place, Problem } from './problem.ts';
+import { at, type Problem } from './problem.ts';
 import { configSchema, type Settings } from './schema.ts';
 import { type Schema, type Shape, schemaOf, shapeOf } from './shape.ts';
 import { formatPath, locate, type MappingNode, type Path, type ScalarNode, type TreeNode } from './tree.ts';
@@ -30,8 +30,6 @@ export function validate(tree: MappingNode, part: boolean): Validated {
   }
   return { settings: result.success && problems.length === 0 ? result.output : null, problems };
 }
-
-const at = (place: Place, message: string): Problem => ({ ...place, message });
 
 const KINDS = { mapping: 'a mapping', list: 'a list', scalar: 'a single value' } as const;
 

@@ -31,11 +31,11 @@ export function loadTexts(
       return file;
     });
     try {
-      const { config, provenance } = loadConfig({ files, env });
+      const { config, provenance, written } = loadConfig({ files, env });
       const short = [...provenance].map(
         ([path, source]) => [path, source.replace(`${directory}/`, '')] as const,
       );
-      return { config, provenance: new Map(short) };
+      return { config, provenance: new Map(short), written };
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       throw new ConfigError(

@@ -1,0 +1,115 @@
+/**
+ * What a valid configuration says that will not happen: policies that cannot apply the way their route is
+ * reached, and settings that nothing asks for. Warnings, for nothing breaks by them.
+ *
+ * Rules: only what was written for that very route is spoken of, never what it inherits; what says nothing
+ * (a null, an empty list) is left alone; each warning says why, and what to write instead. Pure.
+ */
+import type { Route } from '../policy/policy.ts';
+import type { Config } from './config.ts';
+import { at, type Problem } from './problem.ts';
+import { formatPath, locate, type MappingNode, type Path, type TreeNode } from './tree.ts';
+
+/** @param written the tree as it was written: merged, before routes inherit anything */
+export function lint(config: Config, written: MappingNode): Problem[] {
+  const found: Problem[] = [];
+  for (const [i, route] of config.routes.entries()) {
+    const warn: Warn = (keys, message) => {
+      const path = ['routes', i, ...keys];
+      const place = locate(written, path);
+      if (place.exact && says(place.node)) found.push(at(place.keyPlace, `${formatPath(path)} ${message}`));
+    };
+    lintTunnel(route, warn);
+    lintTls(route, warn);
+    lintPorts(route, config, warn);
+    lintPrefix(route, warn);
+  }
+  const intercept = locate(written, ['intercept']);
+  if (intercept.exact && says(intercept.node) && !config.routes.some(({ https }) => https === 'intercept'))
+    found.push(
+      at(
+        intercept.keyPlace,
+        'intercept is for nothing: no route says https: intercept, so nothing is intercepted',
+      ),
+    );
+  return found;
+}
+
+/** Warns if there is something at that place of the route. */
+type Warn = (keys: Path, message: string) => void;
+
+/** Whether anything was written that could have an effect. */
+function says(node: TreeNode): boolean {
+  if (node.kind === 'list') return node.items.length > 0;
+  if (node.kind === 'scalar') return node.value !== null && node.value !== false;
+  return [...node.entries.values()].some((entry) => says(entry.node));
+}
+
+/** Whether all that comes over this route's TLS are tunnels. */
+const isTunnel = ({ https, prefix }: Route): boolean => https === 'tunnel' && prefix === null;
+
+const INSTEAD = 'with https: intercept or originate it would';
+
+/** What needs more of a request or a response than a tunnel shows. */
+const UNSEEN: readonly (readonly [keys: Path, why: string])[] = [
+  [['policy', 'retry', 'statuses'], 'which show no status'],
+  [['policy', 'retry', 'retryAfterMax'], 'which show no Retry-After'],
+  [['policy', 'retry', 'replayBytes'], 'which show no request body'],
+  [['policy', 'timeouts', 'head'], 'which show no response head'],
+  [['policy', 'timeouts', 'tls'], "whose handshake is the application's own"],
+  [['policy', 'headers'], 'which show no header fields'],
+  [['match', 'paths'], 'which show no path, so none takes this route'],
+  [['tls'], "whose TLS is the application's own"],
+  [['http2'], 'in which nobody speaks but the application'],
+];
+
+function lintTunnel(route: Route, warn: Warn): void {
+  if (!isTunnel(route)) return;
+  for (const [keys, why] of UNSEEN) warn(keys, `does not apply to tunnels, ${why}; ${INSTEAD}`);
+  const { methods } = route.match;
+  if (methods.length > 0 && !methods.includes('CONNECT'))
+    warn(
+      ['match', 'methods'],
+      `does not apply to tunnels, which show no method but CONNECT, so none takes this route; ${INSTEAD}`,
+    );
+}
+
+/** TLS settings of what dials no TLS. */
+function lintTls(route: Route, warn: Warn): void {
+  const { https, prefix, origin, match } = route;
+  if (https === 'originate' || https === 'intercept' || isTunnel(route)) return;
+  let why: string | null = null;
+  if (origin?.scheme === 'http' && match.hosts.every((host) => host === origin.host))
+    why = 'does not apply: the origin of the route is http://, without TLS';
+  else if (prefix === null)
+    why =
+      'applies to https:// URLs in absolute form only, which few clients send: a CONNECT of this route is a tunnel; for its requests, say https: intercept or originate';
+  if (why === null) return;
+  warn(['tls'], why);
+  warn(['http2'], why);
+}
+
+/** A CONNECT to a port that is closed to it never comes to its route. */
+function lintPorts(route: Route, { access }: Config, warn: Warn): void {
+  const { https, prefix, match } = route;
+  if ((https !== 'tunnel' && https !== 'intercept') || prefix !== null) return;
+  // To port 80, plain HTTP may come through a tunnel.
+  const open = [80, ...access.tunnelPorts];
+  if (match.ports.length > 0 && !match.ports.some((port) => open.includes(port)))
+    warn(
+      ['match', 'ports'],
+      `has no port to which CONNECT is allowed, so nothing takes this route; access.tunnelPorts is ${JSON.stringify(access.tunnelPorts)}`,
+    );
+}
+
+/** Requests of a prefix have its route whatever its hosts; others have it by their host. */
+function lintPrefix({ prefix, origin, match }: Route, warn: Warn): void {
+  if (prefix === null || origin === null) return;
+  const { host } = origin;
+  const named = match.hosts.some((it) => it === host || (it.startsWith('*.') && host.endsWith(it.slice(1))));
+  if (!named)
+    warn(
+      ['match', 'hosts'],
+      `does not name ${host}, where the prefix goes: what goes there otherwise than by ${prefix} takes another route; leave it out, or add the host`,
+    );
+}

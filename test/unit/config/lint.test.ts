@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { lint } from '../../../src/config/lint.ts';
+import { formatWarning } from '../../../src/config/problem.ts';
+import { loadTexts } from './sources.ts';
+
+/** The warnings of texts, as they would be printed, without the names of directories. */
+function warningsOf(...texts: string[]): string[] {
+  const { config, written } = loadTexts(texts);
+  return lint(config, written).map((one) => formatWarning(one).replace(/^.*\/(?=\d\.yaml)/, ''));
+}
+
+const route = (...lines: string[]): string =>
+  ['routes:', '  - name: a', ...lines.map((line) => `    ${line}`)].join('\n');
+
+/** The keys that are warned of, in the order in which they are. */
+const keysOf = (warnings: readonly string[]): string[] =>
+  warnings.map((line) => /warning: (?:routes\[0\]\.)?([\w.]+) /.exec(line)?.[1] ?? line);
+
+test('what a tunnel cannot have is warned of at the place of its key, with what would have it', () => {
+  const warnings = warningsOf(
+    route(
+      'https: tunnel',
+      'match: { hosts: [a.example], methods: [GET, POST], paths: ["/v1/*"] }',
+      'tls: { minVersion: TLSv1.3 }',
+      'http2: true',
+      'policy:',
+      '  retry: { attempts: 2, statuses: [503], retryAfterMax: 1s, replayBytes: 1KiB }',
+      '  timeouts: { connect: 1s, tls: 1s, head: 1s, idle: 1s }',
+      '  headers: { request: { set: { X-A: b } } }',
+      '  pool: { connections: 2 }',
+      '  breaker: { openFor: 1s }',
+    ),
+  );
+  assert.deepEqual(keysOf(warnings).toSorted(), [
+    'http2',
+    'match.methods',
+    'match.paths',
+    'policy.headers',
+    'policy.retry.replayBytes',
+    'policy.retry.retryAfterMax',
+    'policy.retry.statuses',
+    'policy.timeouts.head',
+    'policy.timeouts.tls',
+    'tls',
+  ]);
+  assert.ok(
+    warnings.includes(
+      '0.yaml:8:29: warning: routes[0].policy.retry.statuses does not apply to tunnels, which show no status; with https: intercept or originate it would',
+    ),
+    warnings.join('\n'),
+  );
+});
+
+test('the same is fine where requests are seen: intercept, originate, prefix, or a route that does not say', () => {
+  const all = [
+    'match: { hosts: [a.example], methods: [GET], paths: ["/v1/*"] }',
+    'policy: { retry: { statuses: [503] }, timeouts: { head: 1s }, headers: { request: { remove: [X-A] } } }',
+  ];
+  const tls = ['tls: { minVersion: TLSv1.3 }', 'http2: true'];
+  assert.deepEqual(warningsOf(route(...all)), []);
+  for (const way of [
+    ['https: intercept'],
+    ['https: originate'],
+    ['prefix: /a', 'origin: https://a.example'],
+    ['https: tunnel', 'prefix: /a', 'origin: https://a.example'],
+  ])
+    assert.deepEqual(warningsOf(route(...all, ...tls, ...way)), [], way.join());
+});
+
+test('what a route inherits, and what says nothing, is not warned of', () => {
+  const policy =
+    'policy: { retry: { statuses: [503] }, timeouts: { head: 1s }, headers: { request: { remove: [X-A] } } }\n';
+  assert.deepEqual(warningsOf(policy + route('https: tunnel')), []);
+  assert.deepEqual(warningsOf(policy, route('https: tunnel')), []);
+  const nothing = [
+    'https: tunnel',
+    'match: { methods: [CONNECT], paths: [] }',
+    'tls: null',
+    'http2: false',
+    'policy: { retry: { statuses: [] }, headers: { request: { set: {}, remove: [] } } }',
+  ];
+  assert.deepEqual(warningsOf(route(...nothing)), []);
+});
+
+test('a warning names the file that said it, and follows what a later file makes of the route', () => {
+  const said = route('https: originate', 'policy: { timeouts: { head: 1s } }');
+  assert.deepEqual(warningsOf(said), []);
+  const over = warningsOf(said, route('https: tunnel', 'policy: { timeouts: { head: 2s } }'));
+  assert.match(over.join('\n'), /^1\.yaml:4:\d+: warning: routes\[0\]\.policy\.timeouts\.head /);
+});
+
+test('TLS settings of a route that dials no TLS are warned of', () => {
+  const tls = ['tls: { servername: b.example }', 'http2: true'];
+  const plain = warningsOf(route('prefix: /a', 'origin: http://a.example', ...tls));
+  assert.deepEqual(keysOf(plain), ['tls', 'http2']);
+  assert.match(plain[0] as string, /the origin of the route is http:\/\//);
+  const silent = warningsOf(route('match: { hosts: [a.example] }', ...tls));
+  assert.deepEqual(keysOf(silent), ['tls', 'http2']);
+  assert.match(silent[0] as string, /say https: intercept or originate/);
+  const upgraded = route('prefix: /a', 'origin: http://a.example', 'https: originate', ...tls);
+  assert.deepEqual(warningsOf(upgraded), []);
+});
+
+test('ports to which no CONNECT is allowed are warned of on the ways that begin with one', () => {
+  for (const way of ['tunnel', 'intercept']) {
+    const closed = route(`https: ${way}`, 'match: { ports: [8443, 9443] }');
+    assert.deepEqual(keysOf(warningsOf(closed)), ['match.ports'], way);
+    assert.deepEqual(warningsOf(`access: { tunnelPorts: [443, 9443] }\n${closed}`), [], way);
+    assert.deepEqual(warningsOf(route(`https: ${way}`, 'match: { ports: [8443, 443] }')), [], way);
+  }
+  for (const ports of ['[80]', '[443]', '[8443]'])
+    assert.deepEqual(warningsOf(route('https: originate', `match: { ports: ${ports} }`)), [], ports);
+});
+
+test('settings of interception that nothing asks for are warned of', () => {
+  const intercept = 'intercept: { leaves: 5 }\n';
+  assert.deepEqual(keysOf(warningsOf(intercept)), ['intercept']);
+  assert.deepEqual(keysOf(warningsOf(intercept + route('https: tunnel'))), ['intercept']);
+  assert.deepEqual(warningsOf(intercept + route('https: intercept')), []);
+});
+
+test('a prefix whose hosts leave out its own origin is warned of; shadowing another prefix is fine', () => {
+  const prefix = ['prefix: /a', 'origin: https://api.a.example'];
+  assert.deepEqual(warningsOf(route(...prefix)), []);
+  for (const hosts of ['api.a.example', '"*.a.example"', 'b.example, api.a.example'])
+    assert.deepEqual(warningsOf(route(...prefix, `match: { hosts: [${hosts}] }`)), [], hosts);
+  for (const hosts of ['b.example', '"*.api.a.example"', '"*.xa.example"'])
+    assert.deepEqual(
+      keysOf(warningsOf(route(...prefix, `match: { hosts: [${hosts}] }`))),
+      ['match.hosts'],
+      hosts,
+    );
+  const longer = '\n  - { name: b, prefix: /a/b, origin: "https://b.example" }';
+  assert.deepEqual(warningsOf(route(...prefix) + longer), []);
+});
