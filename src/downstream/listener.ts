@@ -118,7 +118,7 @@ export class Listener {
     putInside(socket, inside);
     forgetTurns(socket);
     if (protocol === 'http2') {
-      socket.destroy();
+      this.#http2.accept(socket, early, inside);
       return;
     }
     socket.pause();
