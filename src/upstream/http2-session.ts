@@ -9,7 +9,7 @@
  */
 import { type ClientHttp2Session, connect } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { Goaway } from './http2-failure.ts';
+import { CANCEL, type Goaway } from './http2-failure.ts';
 import { type Http2Request, requestFields } from './http2-fields.ts';
 import { Http2Stream, type StreamHandler, type StreamHome } from './http2-stream.ts';
 import type { BodyReader } from './replay-body.ts';
@@ -83,6 +83,11 @@ export class Http2Session implements StreamHome {
       this.goaway = { code, lastStreamId };
       this.#spent = true;
       owner.sessionChanged();
+    });
+    // RFC 9113, section 8.4: forbidden, but allowed until the origin has acknowledged that.
+    session.on('stream', (pushed) => {
+      pushed.on('error', () => {});
+      pushed.close(CANCEL);
     });
     // Its streams and its socket tell; without a listener it would end the process.
     session.on('error', () => {});
