@@ -109,7 +109,7 @@ export class Http2Session implements StreamHome {
     const session = this.#session;
     let stream: Http2Stream;
     try {
-      const raw = session.request(requestFields(request) as never, { endStream: body === null });
+      const raw = session.request(requestFields(request), { endStream: body === null });
       if ((raw.id ?? 0) >= LAST_STREAM_ID) this.#spent = true;
       stream = new Http2Stream(raw, handler, this);
     } catch (error) {

@@ -399,7 +399,7 @@ test('request and response flow at the same time', options, () =>
   stage(yaml(), async (cast) => {
     const origin = await http2Origin(cast, (stream) => {
       stream.respond({ ':status': 200 });
-      stream.on('data', (chunk: Buffer) => stream.write(`<${chunk}>`));
+      stream.on('data', (chunk: Buffer) => stream.write(`<${chunk.toString()}>`));
       stream.on('end', () => stream.end());
     });
     const caller = await cast.raw();

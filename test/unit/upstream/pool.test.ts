@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { OutriggerError } from '../../../src/errors.ts';
@@ -34,6 +35,44 @@ class FakeSocket extends EventEmitter {
     this.destroyed = true;
     this.emit('close');
   }
+}
+
+/** The same, of an origin that speaks HTTP/2 and says how many streams there may be. */
+class FakeHttp2Socket extends Duplex {
+  readonly alpnProtocol = 'h2';
+  readonly encrypted = true;
+  readonly connecting = false;
+
+  constructor() {
+    super({ read: () => {}, write: (_chunk, _encoding, done) => done(), emitClose: false });
+    this.on('error', () => {});
+  }
+
+  allow(streams: number): void {
+    this.push(Buffer.from([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, streams]));
+  }
+
+  resetAndDestroy(): void {
+    this.destroy();
+  }
+
+  close(): void {
+    this.destroy();
+    this.emit('close');
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** The dial has succeeded, the origin has agreed on HTTP/2 and has sent its SETTINGS. */
+async function connectHttp2(connection: Connection, streams: number): Promise<FakeHttp2Socket> {
+  const socket = new FakeHttp2Socket();
+  const asSocket = socket as unknown as Socket;
+  connection.attach({ socket: asSocket, tcp: asSocket, address: '192.0.2.1' } as Dial);
+  socket.allow(streams);
+  for (let turns = 0; turns < 20 && !connection.settled; turns++) await turn();
+  assert.ok(connection.settled, 'the SETTINGS have come');
+  return socket;
 }
 
 const policy = (connections: number, more: Partial<PoolPolicy> = {}): PoolPolicy => ({
@@ -197,6 +236,64 @@ test('where routes differ, every claimant below its own limit asks for a permit 
   assert.equal(holder.connection?.state, 'connecting');
 });
 
+const sharing = (limits: PoolPolicy): FakeClaimant => {
+  const claimant = new FakeClaimant(limits);
+  claimant.http2 = true;
+  return claimant;
+};
+
+test('who can share a connection waits for one that is on its way, and gets as much of it as its origin allows', async () => {
+  const { pool, permits } = alone();
+  const limits = policy(8);
+  const claimants = Array.from({ length: 5 }, () => take(pool, sharing(limits)));
+  assert.equal(pool.size, 1, 'a burst opens one connection');
+  const first = claimants[0]?.connection as Connection;
+  const socket = await connectHttp2(first, 3);
+  assert.deepEqual(
+    claimants.map((one) => one.connection === first),
+    [true, true, true, false, false],
+  );
+  assert.equal(
+    pool.size,
+    2,
+    'who has no place there has a connection of its own, and the last waits for that',
+  );
+  assert.equal(first.streams, 3);
+  pool.abandon(first, limits);
+  assert.equal(socket.destroyed, false, 'one that leaves does not take it from the others');
+  assert.equal(claimants[4]?.connection, first);
+  for (let i = 0; i < 3; i++) pool.release(first, limits, null);
+  assert.equal(first.state, 'idle');
+  claimants[3]?.connection?.kill();
+  pool.close();
+  socket.close();
+  assert.equal(permits.held, 0);
+});
+
+test('where the origin speaks HTTP/1.1 after all, as many connections are opened as usual', () => {
+  const { pool } = alone();
+  const limits = policy(4);
+  const claimants = Array.from({ length: 6 }, () => take(pool, sharing(limits)));
+  assert.equal(pool.size, 1);
+  const socket = connect(claimants[0]?.connection as Connection);
+  assert.equal(pool.size, 4);
+  for (const one of claimants.slice(0, 4)) one.connection?.kill();
+  socket.close();
+  for (const one of claimants.slice(4)) one.connection?.kill();
+  assert.equal(pool.queued, 0);
+});
+
+test('a dial that fails is followed by the next of those who waited for it', () => {
+  const { pool, permits } = alone();
+  const limits = policy(8);
+  const claimants = Array.from({ length: 30 }, () => take(pool, sharing(limits)));
+  for (const [n, one] of claimants.entries()) {
+    assert.notEqual(one.connection, null, `number ${n}`);
+    one.connection?.kill();
+  }
+  assert.equal(permits.held, 0);
+});
+
 test('fifty thousand claimants that fail as soon as they are served do not pile up on the stack', () => {
   const { pool, permits } = alone();
   const limits = policy(1, { queue: 50_000 });
@@ -243,8 +340,17 @@ test('after it was closed a pool keeps nothing, until it is opened again', () =>
 });
 
 type Step =
-  | { readonly kind: 'acquire'; readonly pool: 0 | 1; readonly wide: boolean; readonly fresh: boolean }
-  | { readonly kind: 'leave' | 'release' | 'kill' | 'connect' | 'close' | 'drop'; readonly pick: number };
+  | {
+      readonly kind: 'acquire';
+      readonly pool: 0 | 1;
+      readonly wide: boolean;
+      readonly fresh: boolean;
+      readonly http2: boolean;
+    }
+  | {
+      readonly kind: 'leave' | 'release' | 'kill' | 'connect' | 'share' | 'close' | 'drop';
+      readonly pick: number;
+    };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -254,12 +360,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       pool: fc.constantFrom(0 as const, 1 as const),
       wide: fc.boolean(),
       fresh: fc.boolean(),
+      http2: fc.boolean(),
     }),
   },
   {
     weight: 6,
     arbitrary: fc.record({
-      kind: fc.constantFrom('leave', 'release', 'kill', 'connect', 'close', 'drop' as const),
+      kind: fc.constantFrom('leave', 'release', 'kill', 'connect', 'share', 'close', 'drop' as const),
       pick: fc.nat(),
     }),
   },
@@ -278,7 +385,10 @@ class Model {
   readonly wide = policy(3);
   readonly waiting: Holding[] = [];
   readonly holding: Holding[] = [];
-  readonly connections = new Map<Connection, { pool: number; socket: FakeSocket | null; gone: boolean }>();
+  readonly connections = new Map<
+    Connection,
+    { pool: number; socket: FakeSocket | FakeHttp2Socket | null; gone: boolean }
+  >();
   readonly grants: number[][] = [[], []];
 
   constructor(limit: number) {
@@ -291,15 +401,16 @@ class Model {
     pool?.closeOldestIdle();
   }
 
-  play(steps: readonly Step[]): void {
+  async play(steps: readonly Step[]): Promise<void> {
     for (const one of steps) {
-      this.#do(one);
+      await this.#do(one);
       this.check();
     }
     // Everything ends: nobody is left waiting, and every permit is back.
     for (let round = 0; round < 1_000 && (this.waiting.length > 0 || this.holding.length > 0); round++) {
       const held = this.holding[0];
-      if (held) this.#finish(held, (connection) => connection.kill());
+      if (held)
+        this.#finish(held, (connection) => this.pools[held.pool]?.abandon(connection, held.claimant.pool));
       for (const [connection] of this.connections) this.#closeSocket(connection);
       this.check();
     }
@@ -310,9 +421,9 @@ class Model {
     assert.equal(this.permits.waiting, 0);
   }
 
-  #do(one: Step): void {
+  async #do(one: Step): Promise<void> {
     if (one.kind === 'acquire') {
-      this.#acquire(one.pool, one.wide ? this.wide : this.narrow, one.fresh);
+      this.#acquire(one.pool, one.wide ? this.wide : this.narrow, one.fresh, one.http2);
       return;
     }
     const pick = <T>(from: readonly T[]): T | undefined => from[one.pick % Math.max(1, from.length)];
@@ -332,32 +443,35 @@ class Model {
     const held = pick(this.holding);
     if (!held) return;
     const connection = held.claimant.connection as Connection;
-    if (one.kind === 'kill') this.#finish(held, () => connection.kill());
-    else if (connection.state === 'connecting') this.#connect(connection);
+    if (one.kind === 'kill')
+      this.#finish(held, () => this.pools[held.pool]?.abandon(connection, held.claimant.pool));
+    else if (one.kind === 'share' && connection.state === 'connecting' && held.claimant.http2) {
+      const known = this.connections.get(connection);
+      if (known) known.socket = await connectHttp2(connection, 1 + (one.pick % 4));
+    } else if (connection.state === 'connecting') this.#connect(connection);
     else if (one.kind === 'release' && connection.state === 'busy') {
       this.#finish(held, () => this.pools[held.pool]?.release(connection, held.claimant.pool, null));
     }
   }
 
-  #acquire(pool: number, limits: PoolPolicy, fresh: boolean): void {
+  #acquire(pool: number, limits: PoolPolicy, fresh: boolean, http2: boolean): void {
     const claimant = new FakeClaimant(limits, fresh, () => {
       const index = this.waiting.findIndex((other) => other.claimant === claimant);
       assert.notEqual(index, -1, 'only who waits is granted');
       for (const other of this.waiting.slice(0, index)) {
-        const same = other.claimant.fresh === fresh && other.claimant.pool === limits;
+        const same = alike(other.claimant, claimant);
         assert.ok(other.pool !== pool || !same, 'first come, first served');
       }
       const [holding] = this.waiting.splice(index, 1);
       this.#hold(holding as Holding);
     });
+    claimant.http2 = http2 && !fresh;
     const holding = { claimant, pool };
     const connection = (this.pools[pool] as Pool).acquire(claimant);
     if (connection) {
       claimant.connection = connection;
       assert.ok(
-        !this.waiting.some(
-          (other) => other.pool === pool && other.claimant.fresh === fresh && other.claimant.pool === limits,
-        ),
+        !this.waiting.some((other) => other.pool === pool && alike(other.claimant, claimant)),
         'who comes does not overtake who waits',
       );
       this.#hold(holding);
@@ -370,7 +484,9 @@ class Model {
     assert.ok(!known || !known.gone, 'a connection that is gone is not given out');
     if (holding.claimant.fresh) assert.equal(known, undefined, 'a tunnel has a connection of its own');
     if (!known) this.connections.set(connection, { pool: holding.pool, socket: null, gone: false });
-    assert.ok(!this.holding.some((other) => other.claimant.connection === connection), 'held once');
+    const others = this.holding.filter((other) => other.claimant.connection === connection);
+    assert.ok(others.length < Math.max(1, connection.capacity), 'held by no more than it has room for');
+    assert.ok(others.length === 0 || holding.claimant.http2, 'shared only with who wants to');
     this.holding.push(holding);
   }
 
@@ -392,9 +508,11 @@ class Model {
     if (!known?.socket || known.gone) return;
     known.gone = true;
     // Whoever held it finds out, as it would from the socket's error.
-    const held = this.holding.find((other) => other.claimant.connection === connection);
-    if (held) this.holding.splice(this.holding.indexOf(held), 1);
+    const held = this.holding.filter((other) => other.claimant.connection === connection);
+    for (const one of held) this.holding.splice(this.holding.indexOf(one), 1);
     known.socket.close();
+    for (const one of held)
+      if (connection.multiplexed) this.pools[one.pool]?.abandon(connection, one.claimant.pool);
   }
 
   check(): void {
@@ -408,12 +526,20 @@ class Model {
       assert.ok(pool.size <= this.wide.connections, 'the limit of the origin');
       const waiters = this.waiting.filter((one) => one.pool === n).map((one) => one.claimant);
       assert.equal(pool.queued, waiters.length);
-      const idle = here.filter(([connection]) => connection.state === 'idle').length;
+      const idle = here.filter(([connection]) => connection.state === 'idle');
+      const coming = here.some(([connection]) => connection.state === 'connecting');
       const free = this.permits.held < this.permits.limit;
       for (const waiter of waiters) {
-        assert.ok(waiter.fresh || idle === 0, 'nobody waits beside an idle connection');
         assert.ok(
-          !free || pool.size >= waiter.pool.connections,
+          waiter.fresh || idle.every(([connection]) => connection.multiplexed && !waiter.http2),
+          'nobody waits beside an idle connection',
+        );
+        assert.ok(
+          !waiter.http2 || here.every(([connection]) => !connection.multiplexed || !connection.hasRoom),
+          'nobody waits beside one with room',
+        );
+        assert.ok(
+          !free || (waiter.http2 && coming) || pool.size >= waiter.pool.connections,
           'nobody waits for a connection that may be opened',
         );
       }
@@ -428,11 +554,15 @@ class Model {
   }
 }
 
-test('any interleaving keeps every limit, serves in order, leaves nobody waiting and loses no permit', () => {
-  fc.assert(
-    fc.property(fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 60 }), (limit, steps) => {
-      new Model(limit).play(steps);
-    }),
+/** Who may not pass one another. */
+const alike = (one: Claimant, other: Claimant): boolean =>
+  one.fresh === other.fresh && one.http2 === other.http2 && one.pool === other.pool;
+
+test('any interleaving keeps every limit, serves in order, leaves nobody waiting and loses no permit', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 60 }), (limit, steps) =>
+      new Model(limit).play(steps),
+    ),
     { numRuns: 3_000 },
   );
 });
