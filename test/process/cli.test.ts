@@ -5,8 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { call } from '../support/caller.ts';
+import { makeCertificates } from '../support/certificates.ts';
 import { HttpOrigin } from '../support/origin.ts';
 import { file, folder, outrigger, SidecarProcess } from '../support/process.ts';
+import { TlsOrigin } from '../support/tls-origin.ts';
 
 const READY_MS = 1_000;
 
@@ -161,4 +163,67 @@ test('a wrong value in the environment is one line that names the variable, exit
   });
   assert.deepEqual([code, stdout], [2, '']);
   assert.match(stderr, /^OUTRIGGER__LISTEN__PROXI: unknown key "PROXI".*did you mean "proxy"\?\n$/);
+});
+
+test('files of TLS that cannot be used are problems at their keys, for check as for run', async (t) => {
+  const certificates = makeCertificates();
+  if (certificates === null) return t.skip('it needs openssl');
+  const { good, expired } = certificates;
+  const [cert, key, other] = [good.cert, good.key, expired.key].map((text) => file(t, text, 'a.pem'));
+  const name = file(
+    t,
+    [
+      'routes:',
+      '  - name: a',
+      '    tls: { ca: /nowhere/ca.pem }',
+      '  - name: b',
+      `    tls: { cert: ${cert},`,
+      `           key: ${other} }`,
+      '  - name: c',
+      `    tls: { cert: ${cert}, key: ${key} }`,
+    ].join('\n'),
+  );
+  for (const command of ['check', 'run']) {
+    const { code, stdout, stderr } = await outrigger(t, [command, '--config', name]);
+    assert.deepEqual([code, stdout], [2, ''], command);
+    assert.deepEqual(stderr.split('\n'), [
+      `${name}:3:16: routes[0].tls.ca names the file /nowhere/ca.pem, which cannot be read: there is no such file`,
+      `${name}:6:17: routes[1].tls.key names the file ${other}, which is not the key of ${cert}`,
+      '',
+    ]);
+  }
+});
+
+test('what is said in vain is a warning: check prints it and is content, run logs it and starts', async (t) => {
+  const text = 'routes:\n  - name: a\n    https: tunnel\n    policy:\n      timeouts: { head: 1s }\n';
+  const name = file(t, text);
+  const { code, stdout, stderr } = await outrigger(t, ['check', '--config', name]);
+  assert.deepEqual([code, stdout], [0, `ok: ${name}\n`]);
+  assert.match(
+    stderr,
+    /^.+:5:19: warning: routes\[0\]\.policy\.timeouts\.head does not apply to tunnels, .+\n$/,
+  );
+  assert.ok(stderr.startsWith(name), stderr);
+  const sidecar = await SidecarProcess.start(t, text);
+  const [line, ...more] = sidecar.stdout
+    .split('\n')
+    .filter((one) => one.includes('"level":"warn"'))
+    .map((one) => JSON.parse(one) as Record<string, unknown>);
+  assert.deepEqual(more, []);
+  assert.match(String(line?.['msg']), /^routes\[0\]\.policy\.timeouts\.head does not apply to tunnels/);
+  assert.match(String(line?.['at']), /:5:19$/);
+});
+
+test('an authority that the machine trusts is trusted, as far as SSL_CERT_FILE says', async (t) => {
+  const certificates = makeCertificates();
+  if (certificates === null) return t.skip('it needs openssl');
+  const origin = await TlsOrigin.start(certificates.good);
+  t.after(() => origin.close());
+  const url = `https://127.0.0.1:${origin.port}/`;
+  const strange = await SidecarProcess.start(t);
+  assert.equal((await call(strange.port, url)).status, 502);
+  const trusting = await SidecarProcess.start(t, '', {
+    env: { SSL_CERT_FILE: file(t, certificates.ca, 'ca.pem') },
+  });
+  assert.equal((await call(trusting.port, url)).text, 'over TLS');
 });
