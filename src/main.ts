@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { parseArguments } from './cli/arguments.ts';
 import { check } from './cli/check.ts';
+import { printEnv } from './cli/env.ts';
 import { DONE, INVALID } from './cli/exit-code.ts';
 import { HELP } from './cli/help.ts';
 import { run } from './cli/run.ts';
@@ -28,6 +29,8 @@ async function main(): Promise<number> {
       return DONE;
     case 'check':
       return check(args.files, env, out, err);
+    case 'env':
+      return printEnv(args.files, env, out, err);
     case 'run':
       return run({ files: args.files, env, version, terminal: isatty(1), err });
     case 'wrong':

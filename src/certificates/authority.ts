@@ -25,7 +25,8 @@ export const AUTHORITY_NAME = 'Outrigger local CA';
 const HOUR_MS = 3_600_000;
 /** Clocks of containers and virtual machines differ; a certificate from the future is refused. */
 export const CLOCK_SKEW_MS = HOUR_MS;
-const MADE_FOR_MS = 30 * 24 * HOUR_MS;
+/** Longer than a process lives: what trusts it would have to be started anew, too. */
+const MADE_FOR_MS = 365 * 24 * HOUR_MS;
 const NAME_CONSTRAINTS = '2.5.29.30';
 
 let loading: Promise<X509> | undefined;

@@ -5,12 +5,12 @@ import { parseArgs } from 'node:util';
 import { nearest } from '../config/nearest.ts';
 
 export type Arguments =
-  | { readonly command: 'run' | 'check'; readonly files: readonly string[] }
+  | { readonly command: 'run' | 'check' | 'env'; readonly files: readonly string[] }
   | { readonly command: 'help' | 'version' }
   /** One line for standard error; the exit code is 2. */
   | { readonly command: 'wrong'; readonly message: string };
 
-const COMMANDS = ['run', 'check', 'help'] as const;
+const COMMANDS = ['run', 'check', 'env', 'help'] as const;
 const OPTIONS = ['--config', '--help', '--version'];
 
 const wrong = (what: string): Arguments => ({

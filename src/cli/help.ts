@@ -5,6 +5,7 @@ retries, circuit breaking and request IDs, in one place.
 usage:
   outrigger [run] [--config FILE]...    start; later files override earlier ones, key by key
   outrigger check [--config FILE]...    validate; print every problem as file:line:column: message
+  outrigger env [--config FILE]...      print what the application needs: eval "$(outrigger env)"
   outrigger --help | help               this text
   outrigger --version                   the version
 
@@ -15,5 +16,5 @@ configuration, weakest first:
 
 exit codes: 0 done, 1 failed, 2 wrong usage or invalid configuration
 
-then, for the application: HTTP_PROXY=http://127.0.0.1:3128
+then, for the application: HTTP_PROXY=http://127.0.0.1:3128, or eval "$(outrigger env)"
 `;

@@ -227,3 +227,27 @@ test('an authority that the machine trusts is trusted, as far as SSL_CERT_FILE s
   });
   assert.equal((await call(trusting.port, url)).text, 'over TLS');
 });
+
+test('env prints what an application needs, for a shell; the CA only where a route intercepts', async (t) => {
+  const plain = await outrigger(t, ['env'], { env: { NO_PROXY: '.svc,localhost' } });
+  assert.deepEqual([plain.code, plain.stderr], [0, '']);
+  assert.match(plain.stdout, /^export HTTP_PROXY='http:\/\/127\.0\.0\.1:3128'$/m);
+  assert.match(plain.stdout, /^export https_proxy='http:\/\/127\.0\.0\.1:3128'$/m);
+  assert.match(plain.stdout, /^export NO_PROXY='\.svc,localhost,127\.0\.0\.1,::1'$/m);
+  assert.match(
+    plain.stdout,
+    /^export JAVA_TOOL_OPTIONS='.*-Dhttp\.nonProxyHosts=\*\.svc\|localhost\|127\.0\.0\.1\|\[::1\]'$/m,
+  );
+  assert.doesNotMatch(plain.stdout, /SSL_CERT_FILE|trustStore/);
+  const yaml = `
+listen: { proxy: "0.0.0.0:4000" }
+intercept: { bundle: "/run/it's/ca.pem" }
+routes: [{ name: a, https: intercept }]
+`;
+  const intercepting = await outrigger(t, ['env', '--config', file(t, yaml)]);
+  assert.match(intercepting.stdout, /^export HTTP_PROXY='http:\/\/127\.0\.0\.1:4000'$/m);
+  assert.match(intercepting.stdout, /^export NODE_EXTRA_CA_CERTS='\/run\/it'\\''s\/ca\.pem'$/m);
+  assert.match(intercepting.stdout, /-Djavax\.net\.ssl\.trustStore=\/run\/it'\\''s\/ca\.jks/);
+  const anyPort = await outrigger(t, ['env'], { env: { OUTRIGGER__LISTEN__PROXY: '127.0.0.1:0' } });
+  assert.equal(anyPort.code, 2);
+});

@@ -31,7 +31,7 @@ test('help and version win over everything that is right', () => {
 test('wrong usage is one line with what was probably meant and a hint to --help', () => {
   const cases: [string[], RegExp][] = [
     [['chekc'], /unknown command "chekc"; did you mean check\?/],
-    [['frobnicate'], /unknown command "frobnicate"; the commands are run, check, help/],
+    [['frobnicate'], /unknown command "frobnicate"; the commands are run, check, env, help/],
     [['--confg', 'a'], /unknown option --confg; did you mean --config\?/],
     [['-x'], /unknown option -x/],
     [['--config'], /--config needs the name of a file/],

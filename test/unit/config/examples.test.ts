@@ -67,8 +67,9 @@ test('every key of the schema has a description, and every leaf says what it exp
     if (shape.kind !== 'mapping') return;
     for (const [key, value] of Object.entries(shape.keys)) {
       visit(value, `${where}.${key}`);
-      if (!where.endsWith('routes[]') || key !== 'name')
-        assert.notEqual(shapeOf(value).default, undefined, key);
+      // What cannot be left out where its section is there.
+      const required = /(?:routes\[\]\.name|\.insecure\.(?:reason|until)|\.ca\.(?:cert|key))$/;
+      if (!required.test(`${where}.${key}`)) assert.notEqual(shapeOf(value).default, undefined, key);
     }
   };
   visit(configSchema, 'config');

@@ -55,10 +55,51 @@ test('an unknown key is an error at its own position, with the nearest known key
   assertProblem('log: { toString: 1 }\n', '0.yaml:1:8', /the keys there are level, format, query/);
 });
 
-test('keys of later versions are unknown keys', () => {
-  for (const key of ['https: originate', 'prefix: /a', 'origin: https://a']) {
-    assertProblem(`routes:\n  - name: a\n    ${key}\n`, '0.yaml:3:5', /unknown key/);
+test('a prefix and an origin need each other, and each prefix has one route', () => {
+  const route = (keys: string): string => `routes:\n  - name: a\n    ${keys}\n`;
+  assertProblem(route('prefix: /a'), '0.yaml:3:13', /prefix needs an origin beside it/);
+  assertProblem(route('origin: "https://a.example"'), '0.yaml:3:13', /needs a prefix beside it/);
+  for (const prefix of ['a', '/a/', '/a//b', '/a/../b', '/a?b', '/a%2fb', '//a']) {
+    assertProblem(
+      route(`{ prefix: "${prefix}" }`).replace(/\{ | \}/g, ''),
+      '0.yaml:3:13',
+      /must be a path such as/,
+    );
   }
+  for (const origin of [
+    'api.example',
+    'ftp://a.example',
+    'https://u@a.example',
+    'https://a.example/../b',
+    'https://a.example?x',
+    'https://*.a.example',
+    'https://a.example:0',
+  ]) {
+    assertProblem(
+      `routes:\n  - name: a\n    prefix: /a\n    origin: "${origin}"\n`,
+      '0.yaml:4:13',
+      /must be an http or https URL/,
+    );
+  }
+  const twice = '  - { name: a, prefix: /a, origin: "https://a.example" }\n';
+  assertProblem(`routes:\n${twice}${twice.replace('name: a', 'name: b')}`, '0.yaml:3:24', /must be unique/);
+});
+
+test('a route with a prefix and no hosts is about its origin and nothing else', () => {
+  const { config } = loadTexts(['routes: [{ name: a, prefix: /a, origin: "https://API.example:8443/v1/" }]']);
+  const [route] = config.routes;
+  assert.deepEqual(route?.origin, { scheme: 'https', host: 'api.example', port: 8443, basePath: '/v1' });
+  assert.deepEqual(route?.match, { hosts: ['api.example'], ports: [8443], methods: [], paths: [] });
+});
+
+test('verification is switched off only with a reason and until a day that has not passed', () => {
+  const insecure = (keys: string): string => `routes: [{ name: a, tls: { insecure: { ${keys} } } }]`;
+  assertProblem(insecure('reason: x, until: 2020-01-01'), '0.yaml:1:58', /is past/);
+  assertProblem(insecure('reason: x, until: 2999-02-30'), '0.yaml:1:58', /must be a day such as/);
+  assertProblem(insecure('until: 2999-01-01'), '0.yaml:1:38', /reason is missing/);
+  assertProblem(insecure('reason: "", until: 2999-01-01'), '0.yaml:1:48', /must be a reason in words/);
+  const { config } = loadTexts([insecure('reason: ticket 4711, until: 2999-12-31')]);
+  assert.equal(config.routes[0]?.tls?.insecure?.untilMs, Date.parse('3000-01-01T00:00:00Z'));
 });
 
 test('a wrong value is an error at its own position that says what is allowed', () => {

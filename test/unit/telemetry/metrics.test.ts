@@ -18,6 +18,8 @@ const nothing: UpstreamSnapshot = {
 const origin = (name: string, fields: Partial<OriginSnapshot> = {}): OriginSnapshot => ({
   origin: name,
   connections: { busy: 1, idle: 2, connecting: 3, closing: 4 },
+  streams: 1,
+  protocol: 'http/1.1',
   limit: 64,
   queue: 5,
   circuit: 'closed',
@@ -67,6 +69,7 @@ test('the page is valid text format, with every promised family and the metrics 
     outrigger_replay_bytes: 'gauge',
     outrigger_build_info: 'gauge',
     outrigger_log_lines_dropped_total: 'counter',
+    outrigger_intercept_handshakes_total: 'counter',
     outrigger_tunnel_bytes_total: 'counter',
     outrigger_config_reloads_total: 'counter',
   });
@@ -244,6 +247,8 @@ test('of many origins those in trouble and the busiest have series, the rest is 
   const origins = Array.from({ length: 300 }, (_, n) =>
     origin(`http://${n}.example:80`, {
       connections: { busy: n, idle: 0, connecting: 0, closing: 0 },
+      streams: n,
+      protocol: 'http/1.1',
       queue: 0,
     }),
   );

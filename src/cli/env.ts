@@ -1,0 +1,35 @@
+/** `outrigger env`: the environment of the application, for `eval "$(outrigger env)"`. It starts nothing. */
+import type { LoadOptions } from '../config/load.ts';
+import { ConfigError, formatProblem } from '../config/problem.ts';
+import { applicationEnvironment } from './application-environment.ts';
+import type { Output } from './check.ts';
+import { DONE, INVALID } from './exit-code.ts';
+import { inspect } from './inspection.ts';
+
+/** For a POSIX shell: nothing inside single quotes means anything but themselves. */
+const quoted = (value: string): string => `'${value.replaceAll("'", "'\\''")}'`;
+
+/** @returns the exit code, 0 or 2 */
+export function printEnv(
+  files: readonly string[],
+  env: LoadOptions['env'],
+  out: Output,
+  err: Output,
+): number {
+  try {
+    const { config } = inspect({ files, env });
+    if (config.listen.proxy.port === 0) {
+      err.write('outrigger: listen.proxy takes any free port (0), which nobody can know before the start\n');
+      return INVALID;
+    }
+    const lines = applicationEnvironment(config, env).map(
+      ([name, value]) => `export ${name}=${quoted(value)}\n`,
+    );
+    out.write(lines.join(''));
+    return DONE;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
+    return INVALID;
+  }
+}
