@@ -410,8 +410,12 @@ function tlsLog({ log }: LogSink): TlsObserver {
   return {
     tlsRenewed: (routes) => log.info({ routes }, 'TLS files were renewed'),
     tlsUnusable: (routes, problem) =>
-      log.error({ routes, problem }, 'TLS files have changed and cannot be used; what they held before stays'),
-    tlsVerifiedAgain: (route) => log.info({ route }, 'certificates of origins are verified again on this route'),
+      log.error(
+        { routes, problem },
+        'TLS files have changed and cannot be used; what they held before stays',
+      ),
+    tlsVerifiedAgain: (route) =>
+      log.info({ route }, 'certificates of origins are verified again on this route'),
   };
 }
 

@@ -9,6 +9,7 @@ import type { Answer } from '../support/caller.ts';
 import { type Cast, stage } from '../support/cast.ts';
 import { type Certificates, type KeyPair, makeCertificates } from '../support/certificates.ts';
 import { messagesOf } from '../support/messages.ts';
+import { TestSidecar } from '../support/sidecar.ts';
 import { TlsOrigin } from '../support/tls-origin.ts';
 import { until } from '../support/until.ts';
 
@@ -371,6 +372,26 @@ routes:
       put(own.wrongHost);
       await until(() => logged(cast, RENEWED).length === 2, 'the recovery');
       assert.deepEqual((await ready(cast)).tls['stale'], []);
+    },
+    edges(),
+  );
+});
+
+test('a sidecar that has been stopped looks at no file any more', { skip }, async (t) => {
+  const file = directory(t);
+  const ca = file('ca.pem', own.ca);
+  const yaml = `routes: [{ name: private, tls: { ca: ${ca} } }]`;
+  const stopped = await TestSidecar.start(yaml, edges());
+  await stage(
+    yaml,
+    async (cast) => {
+      await stopped.stop();
+      const lines = stopped.lines.length;
+      for (const [n, text] of [common.ca, own.ca, common.ca].entries()) {
+        file('ca.pem', text);
+        await until(() => logged(cast, RENEWED).length === n + 1, 'the other sidecar to see it');
+      }
+      assert.equal(stopped.lines.length, lines);
     },
     edges(),
   );

@@ -130,11 +130,7 @@ test('a name without an address, or with refused ones only, is never dialled', a
 test('who cancels hears nothing more, in whatever phase, and the socket closes', async (t) => {
   const { port } = await server(t);
   for (const phase of ['resolving', 'connecting', 'handshaking'] as const) {
-    const { dial, ear } = begin(
-      port,
-      answers('127.0.0.1'),
-      new TlsProfile('', null, false, rootsOf(null)),
-    );
+    const { dial, ear } = begin(port, answers('127.0.0.1'), new TlsProfile('', null, false, rootsOf(null)));
     await new Promise<void>((resolve) => {
       ear.onPhase = (now) => {
         if (now === phase) setImmediate(resolve);

@@ -117,7 +117,7 @@ test('files that cannot be used at the start are an error of the start', { skip 
   });
 });
 
-test('who has closed the profiles hears nothing more, and a look that was under way ends unheard', {
+test('who has closed the profiles hears nothing more, even where it was in the middle of a look', {
   skip,
 }, async (t) => {
   const folder = folderOf(t);
@@ -125,19 +125,22 @@ test('who has closed the profiles hears nothing more, and a look that was under 
   writeFileSync(file, ca);
   const routes = routesOf(`tls: { ca: ${file} }`);
   const heard: string[] = [];
-  const listen = (name: string) => {
+  const listen = (name: string, closes: boolean): TlsProfiles => {
     const profiles = new TlsProfiles(roots, routes);
     profiles.watch(1, {
-      tlsRenewed: (names) => heard.push(`${name} renewed ${names}`),
+      tlsRenewed: (names) => {
+        heard.push(`${name} renewed ${names}`);
+        if (closes) profiles.close();
+      },
       tlsUnusable: (names) => heard.push(`${name} unusable ${names}`),
       tlsVerifiedAgain: () => {},
     });
     return profiles;
   };
-  const [closed, witness] = [listen('closed'), listen('witness')];
+  listen('closed', true);
+  const witness = listen('witness', false);
   writeFileSync(file, selfSigned.cert);
   await until(() => heard.length >= 2, 'both to hear of the first');
-  closed.close();
   writeFileSync(file, ca);
   await until(() => heard.length >= 3, 'the witness to hear of the second');
   unlinkSync(file);
@@ -158,4 +161,18 @@ test('nothing is watched where there is nothing to watch, and what is watched ke
   for (const one of profiles) one.watch(1, observer);
   assert.equal(timers(), before);
   for (const one of profiles) one.close();
+});
+
+test('who is not verified is shown as long as it is so', (t) => {
+  const profiles = new TlsProfiles(
+    roots,
+    routesOf('tls: { insecure: { reason: late, until: "2999-12-30" } }', 'tls: { servername: a }'),
+  );
+  t.mock.timers.enable({ apis: ['Date'], now: Date.parse('2999-12-30T23:59:59.999Z') });
+  assert.deepEqual(profiles.snapshot(), {
+    insecure: [{ route: 'r0', reason: 'late', until: '2999-12-30' }],
+    stale: [],
+  });
+  t.mock.timers.tick(1);
+  assert.deepEqual(profiles.snapshot(), { insecure: [], stale: [] });
 });
