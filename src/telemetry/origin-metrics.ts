@@ -63,6 +63,7 @@ function writeOrigin(families: OriginFamilies, snapshot: OriginSnapshot): void {
 /** One origin in the place of many; its circuit is the worst of theirs, since states do not add up. */
 function sum(origins: readonly OriginSnapshot[]): OriginSnapshot {
   const connections = { busy: 0, idle: 0, connecting: 0, closing: 0 };
+  let streams = 0;
   let limit = 0;
   let queue = 0;
   let circuitOpenings = 0;
@@ -72,6 +73,7 @@ function sum(origins: readonly OriginSnapshot[]): OriginSnapshot {
     connections.idle += origin.connections.idle;
     connections.connecting += origin.connections.connecting;
     connections.closing += origin.connections.closing;
+    streams += origin.streams;
     limit += origin.limit;
     queue += origin.queue;
     circuitOpenings += origin.circuitOpenings;
@@ -79,5 +81,15 @@ function sum(origins: readonly OriginSnapshot[]): OriginSnapshot {
       circuit = origin.circuit;
     }
   }
-  return { origin: 'other', connections, limit, queue, circuit, circuitOpenings, lastUsedMs: 0 };
+  return {
+    origin: 'other',
+    connections,
+    streams,
+    protocol: null,
+    limit,
+    queue,
+    circuit,
+    circuitOpenings,
+    lastUsedMs: 0,
+  };
 }

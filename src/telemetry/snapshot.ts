@@ -11,6 +11,10 @@ export interface OriginSnapshot {
     readonly connecting: number;
     readonly closing: number;
   };
+  /** Exchanges that hold a connection; more than `busy` where several share one. */
+  readonly streams: number;
+  /** What is spoken on the connections; null: there is none yet. */
+  readonly protocol: 'h2' | 'http/1.1' | null;
   /** Connections there may be at once. */
   readonly limit: number;
   /** Exchanges that wait for a connection. */

@@ -56,6 +56,8 @@ export class Origins {
       return {
         origin: origin.key,
         connections: origin.pool.counts(),
+        streams: origin.pool.streams,
+        protocol: origin.pool.protocol,
         limit: origin.pool.limit,
         queue: origin.pool.queued,
         circuit: SEVERITY[worst] ?? null,

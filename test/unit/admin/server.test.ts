@@ -10,6 +10,8 @@ import type { OriginSnapshot } from '../../../src/telemetry/snapshot.ts';
 const origin: OriginSnapshot = {
   origin: 'http://a.example:80',
   connections: { busy: 1, idle: 2, connecting: 0, closing: 0 },
+  streams: 1,
+  protocol: 'http/1.1',
   limit: 64,
   queue: 0,
   circuit: 'closed',
