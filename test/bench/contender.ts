@@ -34,8 +34,8 @@ async function startScript(
   return { child, port };
 }
 
-export async function startOrigin(): Promise<{ port: number; stop(): void }> {
-  const { child, port } = await startScript('origin.ts', 1);
+export async function startOrigin(script = 'origin.ts'): Promise<{ port: number; stop(): void }> {
+  const { child, port } = await startScript(script, 1);
   return { port, stop: () => child.kill() };
 }
 
@@ -50,7 +50,7 @@ export class Contender {
   readonly originPort: number;
   readonly #child: ChildProcess;
 
-  private constructor(name: string, child: ChildProcess, port: number, originPort: number) {
+  constructor(name: string, child: ChildProcess, port: number, originPort: number) {
     this.name = name;
     this.#child = child;
     this.port = port;
@@ -127,4 +127,23 @@ export async function runLoad(to: Contender, connections: number, seconds: numbe
   });
   const [exchanges = 0, p50 = 0, p99 = 0] = text.split(' ').map(Number);
   return { exchanges, seconds, p50, p99 };
+}
+
+/** Bytes that came in so many seconds. */
+export async function readBulk(
+  port: number,
+  opening: string,
+  connections: number,
+  seconds: number,
+): Promise<number> {
+  const opened = Buffer.from(opening).toString('base64');
+  const child = spawnPinned('bulk-load.ts', 1, `${port}`, opened, `${connections}`, `${seconds}`);
+  let text = '';
+  child.stdout?.on('data', (data: Buffer) => {
+    text += data.toString();
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`the load ended with ${code}`))));
+  });
+  return Number(text);
 }

@@ -10,7 +10,8 @@ const folder = mkdtempSync(join(tmpdir(), 'outrigger-bench-'));
 const file = join(folder, 'bench.yaml');
 writeFileSync(
   file,
-  'listen: { proxy: "127.0.0.1:0", admin: "127.0.0.1:0" }\naccess: { addresses: { allow: [127.0.0.0/8] } }\n',
+  'listen: { proxy: "127.0.0.1:0", admin: "127.0.0.1:0" }\naccess: { addresses: { allow: [127.0.0.0/8] }, tunnelPorts: [443, ' +
+    `${process.argv[2] ?? 443}], tunnelProtocols: [tls, http, other] }\n`,
 );
 const { config } = loadConfig({ files: [file], env: process.env });
 const log = openSync(join(folder, 'log'), 'w');
