@@ -13,7 +13,7 @@ import { fieldBytes, responseFields, statusOf } from './http2-fields.ts';
 import type { BodyReader } from './replay-body.ts';
 
 /** What a handler may do with its stream; the same as undici's. */
-export interface StreamController {
+interface StreamController {
   rawHeaders: string[];
   rawTrailers: string[];
   readonly aborted: boolean;
