@@ -321,7 +321,10 @@ export class Sidecar {
     } catch (error) {
       throw new StartError('intercept', error as Error);
     }
-    const { path, truststorePath, count } = this.#interception.bundle;
+    const { leaves, bundle } = this.#interception;
+    const names = intercepted.flatMap(({ match }) => match.hosts).filter((host) => !host.startsWith('*'));
+    void makeLeaves(leaves, names.slice(0, intercept.leaves));
+    const { path, truststorePath, count } = bundle;
     this.#sink.log.info(
       { bundle: path, truststore: truststorePath, certificates: count },
       'certificates written',
@@ -417,6 +420,15 @@ function tlsLog({ log }: LogSink): TlsObserver {
     tlsVerifiedAgain: (route) =>
       log.info({ route }, 'certificates of origins are verified again on this route'),
   };
+}
+
+/** Ahead of the first callers, where it is known whom they will ask for; one at a time, beside everything else. */
+async function makeLeaves(leaves: Interception['leaves'], hosts: readonly string[]): Promise<void> {
+  for (const host of hosts) {
+    // A host that no certificate can name: whoever asks for it is told.
+    await leaves.contextFor(host).catch(() => {});
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 async function open(

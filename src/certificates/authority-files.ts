@@ -61,7 +61,9 @@ function readFile(path: string, secret: boolean): string {
     // Where there are no users of this kind, modes say nothing either.
     if (secret && user !== undefined) {
       if (uid !== user && uid !== 0) throw new Error(`${path}: it belongs to another user (${uid})`);
-      if ((mode & 0o077) !== 0)
+      // An orchestrator mounts secrets as root's, readable by the group of a process that is not root.
+      const others = uid === 0 && user !== 0 ? 0o037 : 0o077;
+      if ((mode & others) !== 0)
         throw new Error(
           `${path}: its mode is 0${(mode & 0o777).toString(8)}, so others than its owner have access; chmod 600`,
         );

@@ -3,6 +3,7 @@
  * files that its routes name. What cannot work is a problem at the place of its key; what works, but not as
  * it seems to be meant, is a warning.
  */
+import { readAuthorityFiles } from '../certificates/authority-files.ts';
 import { inspectTlsFiles, TlsFileError } from '../certificates/tls-files.ts';
 import type { LoadedConfig } from '../config/assembly.ts';
 import type { Config } from '../config/config.ts';
@@ -34,6 +35,15 @@ function inspectFiles({ config, written }: LoadedConfig, problems: Problem[], wa
       at(locate(written, path).node.place, `${formatPath(path)} names the file ${file}, which ${problem}`),
     );
   };
+  const { ca } = config.intercept;
+  if (ca !== null) {
+    try {
+      readAuthorityFiles({ certificateFile: ca.cert, keyFile: ca.key }, Date.now());
+    } catch (error) {
+      const { place } = locate(written, ['intercept', 'ca']).node;
+      problems.push(at(place, `intercept.ca cannot be used: ${(error as Error).message}`));
+    }
+  }
   for (const [i, { tls }] of config.routes.entries()) {
     if (tls === null) continue;
     const path = ['routes', i, 'tls'];

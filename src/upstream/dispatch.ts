@@ -151,6 +151,8 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     this.#timed(dial);
     const connection = this.#lease.connection as Connection;
     connection.attach(dial, this.#context.headerBytes);
+    const { origin } = this.#exchange;
+    if (dial.target.tls !== null && origin !== null) origin.verifiedAt = performance.now();
     this.#send(connection);
   }
 
