@@ -194,9 +194,6 @@ function refusalOf(request: RequestHead, facts: RequestHeaderFacts, route: Route
     return new OutriggerError('request_malformed', 'Transfer-Encoding in HTTP/1.0');
   }
   if (request.method === 'TRACE') return new OutriggerError('method_unsupported', 'TRACE');
-  if (request.method === 'CONNECT' && isHttp2(request)) {
-    return new OutriggerError('method_unsupported', 'CONNECT in HTTP/2');
-  }
   if (facts.expectUnknown) return new OutriggerError('expectation_failed');
   if (route.access === 'deny') return new OutriggerError('access_denied', `route ${route.name}`);
   return null;

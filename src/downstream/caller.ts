@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import type { OutriggerError } from '../errors.ts';
 import type { Inside } from './way.ts';
 
 export interface CallerRequest extends Readable {
@@ -16,6 +17,8 @@ export interface CallerRequest extends Readable {
   readonly httpVersionMinor: number;
   /** A stream, beside others on one connection. */
   readonly http2?: boolean;
+  /** Why it is refused whatever it asks for. */
+  readonly refusal?: OutriggerError | null;
   /** The body has come whole. */
   readonly complete: boolean;
   readonly socket: Socket;

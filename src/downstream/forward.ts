@@ -46,11 +46,11 @@ export class Forwarder {
     const { admission, ways, dispatchFor, live, openBody } = this.#options;
     const inside = insideOf(request.socket);
     let way: Way | null = null;
-    let unusable: OutriggerError | null = null;
+    let unusable = request.refusal ?? null;
     try {
       way = ways.read(request.url ?? '', inside);
     } catch (error) {
-      unusable = asOutriggerError(error);
+      unusable ??= asOutriggerError(error);
     }
     const { exchange, facts, refusal } = admission.admit(request, way, inside, unusable);
     live.add(exchange);

@@ -56,7 +56,8 @@ export class Http2Callers {
       settings: {
         enablePush: false,
         maxConcurrentStreams: streams,
-        maxHeaderListSize: headerBytes,
+        // As fields are counted there; a little more is answered, much more is reset.
+        maxHeaderListSize: headerBytes * 2,
         initialWindowSize: WINDOW_BYTES,
       },
       maxHeaderListPairs: Math.ceil(headerBytes / FIELD_BYTES),
@@ -119,7 +120,8 @@ class Http2Caller {
   constructor(session: ServerHttp2Session, socket: Socket, inside: boolean, options: Http2CallerOptions) {
     this.#session = session;
     this.#options = options;
-    this.#home = { socket, inside, ownNames: inside ? new Set() : ownNamesOf(socket) };
+    const { headerBytes } = options;
+    this.#home = { socket, inside, ownNames: inside ? new Set() : ownNamesOf(socket), headerBytes };
     this.#timer = setTimeout(this.#idle, options.headTimeoutMs);
     session.on('error', ignore);
     session.once('remoteSettings', () => this.#wait(options.idleTimeoutMs));

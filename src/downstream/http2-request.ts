@@ -8,8 +8,12 @@
  */
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import { OutriggerError } from '../errors.ts';
 import { isNamed } from '../headers/field-names.ts';
 import type { CallerRequest } from './caller.ts';
+
+/** What a field takes in HTTP/1.1 beside its name and value, so that one bound means one size. */
+const FIELD_BYTES = 4;
 
 /** Where a stream came from. */
 export interface StreamHome {
@@ -18,6 +22,8 @@ export interface StreamHome {
   readonly inside: boolean;
   /** Authorities that mean the sidecar itself, lower case. */
   readonly ownNames: ReadonlySet<string>;
+  /** `limits.headerBytes` */
+  readonly headerBytes: number;
 }
 
 /** The stream with a head. `raw` is the flat list of nghttp2, pseudo-header fields among it. */
@@ -32,12 +38,14 @@ export function requestOf(
   let authority: string | null = null;
   let path = '';
   let announced = false;
+  let bytes = 0;
   let cookieAt = -1;
   const rest: string[] = [];
   const hosts: string[] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i] as string;
     const value = raw[i + 1] as string;
+    bytes += name.length + value.length + FIELD_BYTES;
     if (name === ':method') method = value;
     else if (name === ':scheme') scheme = value;
     else if (name === ':authority') authority = value;
@@ -53,7 +61,8 @@ export function requestOf(
   const rawHeaders: string[] = [];
   if (authority !== null) rawHeaders.push('Host', authority);
   // A Host that says the same is the same; one that does not makes two, which is refused.
-  for (const host of hosts) if (authority === null || !sameHost(host, authority)) rawHeaders.push('Host', host);
+  for (const host of hosts)
+    if (authority === null || !sameHost(host, authority)) rawHeaders.push('Host', host);
   for (const part of rest) rawHeaders.push(part);
   // The framing of a body without a length, in the words of HTTP/1.1.
   if (!endOfStream && !announced) rawHeaders.push('Transfer-Encoding', 'chunked');
@@ -64,6 +73,7 @@ export function requestOf(
     httpVersionMajor: 2,
     httpVersionMinor: 0,
     http2: true,
+    refusal: refusalOf(method, bytes, home),
     complete: endOfStream,
     socket: home.socket,
   };
@@ -74,6 +84,12 @@ export function requestOf(
   }
   const request = Object.assign(stream, head);
   return request;
+}
+
+/** The bound of the settings counts otherwise, and only once the caller has agreed to it. */
+function refusalOf(method: string, bytes: number, { headerBytes }: StreamHome): OutriggerError | null {
+  if (bytes > headerBytes) return new OutriggerError('request_head_too_large', `${bytes} bytes`);
+  return method === 'CONNECT' ? new OutriggerError('method_unsupported', 'CONNECT in HTTP/2') : null;
 }
 
 /** RFC 9113, section 8.3.1: names are compared as hosts are, without regard to case. */

@@ -57,8 +57,9 @@ export class Http2Response extends EventEmitter implements CallerResponse {
     stream.on('close', this.#onClose);
   }
 
+  /** END_STREAM counts as one, for without room in the window even that does not go out. */
   get writableLength(): number {
-    return this.#stream.writableLength;
+    return this.#stream.writableLength + (this.#ended && !this.#closed ? 1 : 0);
   }
 
   get #gone(): boolean {
@@ -102,7 +103,7 @@ export class Http2Response extends EventEmitter implements CallerResponse {
   /** False asks for a pause; `drain` ends it. */
   write(chunk: Buffer): boolean {
     if (this.#bodiless || this.#gone) return true;
-    if (this.#held) this.#sendHeld(false);
+    if (this.#held) this.#sendHeld(this.#held, false);
     if (this.#stream.write(chunk)) return true;
     this.#stream.once('drain', this.#onDrain);
     return false;
@@ -125,7 +126,9 @@ export class Http2Response extends EventEmitter implements CallerResponse {
     this.#ended = true;
     if (this.#gone) return;
     const stream = this.#stream;
-    if (this.#held) this.#sendHeld(body === undefined && Object.keys(this.#trailers).length === 0);
+    if (this.#held) {
+      this.#sendHeld(this.#held, body === undefined && Object.keys(this.#trailers).length === 0);
+    }
     if (body !== undefined && !this.#bodiless) stream.end(body);
     else stream.end();
     // Node has ended the stream of a HEAD when it came.
@@ -138,8 +141,7 @@ export class Http2Response extends EventEmitter implements CallerResponse {
     process.nextTick(this.#close);
   }
 
-  #sendHeld(last: boolean): void {
-    const head = this.#held as string[];
+  #sendHeld(head: string[], last: boolean): void {
     this.#held = null;
     try {
       this.#respond(head, last);
@@ -150,7 +152,8 @@ export class Http2Response extends EventEmitter implements CallerResponse {
 
   #respond(head: string[], endStream: boolean): void {
     this.#lastOut = endStream;
-    // A Date is the origin's to give, as it is in HTTP/1.1.
+    // A Date is the origin's to give, as it is in HTTP/1.1. Without the wait for trailers Node ends a stream
+    // that is reset, so that half a message would look whole.
     const options = { endStream, waitForTrailers: !endStream, sendDate: false };
     this.#stream.respond(head, options);
   }
