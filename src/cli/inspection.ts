@@ -1,11 +1,10 @@
 /**
  * What is looked at before anything starts, and by `check` instead of starting: the configuration, and the
- * files that its routes name. What cannot work is a problem at the place of its key; what works, but not as
- * it seems to be meant, is a warning.
+ * files of certificates that it names. What cannot work is a problem at the place of its key; what works,
+ * but not as it seems to be meant, is a warning.
  */
 import { readAuthorityFiles } from '../certificates/authority-files.ts';
 import { inspectTlsFiles, TlsFileError } from '../certificates/tls-files.ts';
-import type { LoadedConfig } from '../config/assembly.ts';
 import type { Config } from '../config/config.ts';
 import { lint } from '../config/lint.ts';
 import { configFiles, type LoadOptions, loadConfig } from '../config/load.ts';
@@ -18,41 +17,55 @@ export interface Inspected {
   readonly warnings: readonly Problem[];
 }
 
-/** Throws a ConfigError with every problem. */
-export function inspect(options: LoadOptions): Inspected {
-  const loaded = loadConfig(options);
-  const problems: Problem[] = [];
-  const warnings = lint(loaded.config, loaded.written);
-  inspectFiles(loaded, problems, warnings);
-  const order = configFiles(options.files, options.env);
-  if (problems.length > 0) throw new ConfigError(sortProblems(problems, order));
-  return { config: loaded.config, warnings: sortProblems(warnings, order) };
+/** Something about a value of the configuration. */
+interface Finding {
+  readonly path: Path;
+  /** Completes a sentence that begins with the path. */
+  readonly message: string;
 }
 
-function inspectFiles({ config, written }: LoadedConfig, problems: Problem[], warnings: Problem[]): void {
-  const note = (list: Problem[], path: Path, file: string, problem: string): void => {
-    list.push(
-      at(locate(written, path).node.place, `${formatPath(path)} names the file ${file}, which ${problem}`),
-    );
-  };
-  const { ca } = config.intercept;
-  if (ca !== null) {
-    try {
-      readAuthorityFiles({ certificateFile: ca.cert, keyFile: ca.key }, Date.now());
-    } catch (error) {
-      const { place } = locate(written, ['intercept', 'ca']).node;
-      problems.push(at(place, `intercept.ca cannot be used: ${(error as Error).message}`));
-    }
-  }
-  for (const [i, { tls }] of config.routes.entries()) {
+/** Throws a ConfigError with every problem. */
+export function inspect(options: LoadOptions): Inspected {
+  const { config, written } = loadConfig(options);
+  const order = configFiles(options.files, options.env);
+  const placed = ({ path, message }: Finding): Problem =>
+    at(locate(written, path).node.place, `${formatPath(path)} ${message}`);
+  const routes = inspectRoutes(config, Date.now());
+  const problems = [...routes.problems, ...inspectAuthority(config, Date.now())].map(placed);
+  if (problems.length > 0) throw new ConfigError(sortProblems(problems, order));
+  const warnings = [...lint(config, written), ...routes.warnings.map(placed)];
+  return { config, warnings: sortProblems(warnings, order) };
+}
+
+function inspectRoutes({ routes }: Config, nowMs: number): { problems: Finding[]; warnings: Finding[] } {
+  const problems: Finding[] = [];
+  const warnings: Finding[] = [];
+  for (const [i, { tls }] of routes.entries()) {
     if (tls === null) continue;
-    const path = ['routes', i, 'tls'];
+    const finding = ({ key, file, problem }: Pick<TlsFileError, 'key' | 'file' | 'problem'>): Finding => ({
+      path: ['routes', i, 'tls', key],
+      message: `names the file ${file}, which ${problem}`,
+    });
     try {
-      for (const { key, file, problem } of inspectTlsFiles(tls, Date.now()))
-        note(warnings, [...path, key], file, problem);
+      warnings.push(...inspectTlsFiles(tls, nowMs).map(finding));
     } catch (error) {
       if (!(error instanceof TlsFileError)) throw error;
-      note(problems, [...path, error.key], error.file, error.problem);
+      problems.push(finding(error));
     }
+  }
+  return { problems, warnings };
+}
+
+/** Nobody reads the authority where no route intercepts. */
+function inspectAuthority({ intercept: { ca }, routes }: Config, nowMs: number): Finding[] {
+  if (ca === null || !routes.some(({ https }) => https === 'intercept')) return [];
+  try {
+    readAuthorityFiles({ certificateFile: ca.cert, keyFile: ca.key }, nowMs);
+    return [];
+  } catch (error) {
+    // It begins with the name of the file.
+    const { message } = error as Error;
+    const key = message.startsWith(`${ca.key}: `) ? 'key' : 'cert';
+    return [{ path: ['intercept', 'ca', key], message: `names ${message}` }];
   }
 }

@@ -178,7 +178,7 @@ routes:
           const [message] = messagesOf(await caller.untilEnd());
           assert.equal(message?.status, 502);
           assert.match(String(message?.values('proxy-status')), /error=tls_certificate_error/);
-          assert.match(String(message?.body), code);
+          assert.match(message?.body ?? '', code);
           assert.equal(cast.sidecar.exchanges[3]?.route, 'prefixed');
           assert.equal(origin.seen.length, 0);
         },

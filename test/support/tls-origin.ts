@@ -32,7 +32,7 @@ export class TlsOrigin {
       this.seen.push({
         url: request.url ?? '',
         client: CN === undefined ? null : String(CN),
-        servername: (socket.servername as string | false | null) ?? false,
+        servername: socket.servername ?? false,
         connection: this.#numbers.get(socket) ?? 0,
       });
       if (!this.keepAlive) response.setHeader('Connection', 'close');

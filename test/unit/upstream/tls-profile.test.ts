@@ -129,10 +129,10 @@ test('who has closed the profiles hears nothing more, even where it was in the m
     const profiles = new TlsProfiles(roots, routes);
     profiles.watch(1, {
       tlsRenewed: (names) => {
-        heard.push(`${name} renewed ${names}`);
+        heard.push(`${name} renewed ${names.join()}`);
         if (closes) profiles.close();
       },
-      tlsUnusable: (names) => heard.push(`${name} unusable ${names}`),
+      tlsUnusable: (names) => heard.push(`${name} unusable ${names.join()}`),
       tlsVerifiedAgain: () => {},
     });
     return profiles;
