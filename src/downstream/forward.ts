@@ -294,7 +294,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     // An end that only the connection's end tells must not look like one.
     if (response.headersSent && !this.#chunked && this.#upstream?.length === null && socket)
       resetSocket(socket);
-    response.destroy();
+    else response.destroy();
   }
 
   #onClose = (): void => {

@@ -13,6 +13,7 @@ import { asOutriggerError, OutriggerError } from '../errors.ts';
 import type { Exchange, Target } from '../exchange.ts';
 import type { Route } from '../policy/policy.ts';
 import type { RouteTable } from '../policy/route.ts';
+import { laidOver } from '../socket-reset.ts';
 
 export type HandshakeResult = 'completed' | 'distrusted' | 'failed';
 
@@ -79,6 +80,7 @@ export class Interceptor {
       ALPNProtocols: ['h2', 'http/1.1'],
       requestCert: false,
     });
+    laidOver(secured, socket);
     const { tlsMs } = exchange.route.policy.timeouts;
     let over = false;
     const end = (result: HandshakeResult, error: OutriggerError | null): void => {

@@ -124,6 +124,8 @@ export class Listener {
     socket.pause();
     if (early.length > 0) socket.unshift(Buffer.concat(early));
     this.#server.emit('connection', socket);
+    // Whoever was paused is not set flowing by being listened to.
+    socket.resume();
   }
 
   #onConnection = (socket: Socket): void => {
