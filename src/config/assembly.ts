@@ -6,6 +6,7 @@
  */
 import type { Config } from './config.ts';
 import { effectiveConfig } from './effective.ts';
+import { resolveFilePaths } from './file-paths.ts';
 import { inheritPolicy, merge, type Provenance, traceProvenance } from './layers.ts';
 import { ConfigError, type Place, type Problem, sortProblems } from './problem.ts';
 import { configSchema } from './schema.ts';
@@ -40,7 +41,7 @@ export function assemble(
       places.add(placeOf(problem));
     }
   }
-  const written = layers.reduce(mergeMappings, mapping(DEFAULT));
+  const written = resolveFilePaths(layers.reduce(mergeMappings, mapping(DEFAULT)));
   const whole = inheritPolicy(written);
   const { settings, problems: together } = validate(whole, false);
   for (const problem of together) {

@@ -380,3 +380,16 @@ test('a file of nothing but mistakes gives a bounded list', () => {
   assert.equal(problems.length, 201);
   assert.match(problems.at(-1) ?? '', /and 19800 more problems/);
 });
+
+test('paths of files are relative to the file that names them', () =>
+  inDirectory((directory) => {
+    const path = (name: string): string => join(directory, name);
+    const yaml =
+      'intercept: { bundle: b/ca.pem, ca: { cert: ca.pem, key: /abs/ca.key } }\nroutes: [{ name: a, tls: { ca: ../x.pem } }]\n';
+    writeFileSync(path('a.yaml'), yaml);
+    const env = { OUTRIGGER__INTERCEPT__BUNDLE: 'c.pem' };
+    const { config } = loadConfig({ files: [path('a.yaml')], env });
+    assert.deepEqual(config.intercept.ca, { cert: path('ca.pem'), key: '/abs/ca.key' });
+    assert.equal(config.routes[0]?.tls?.ca, join(path('.'), '../x.pem'));
+    assert.equal(config.intercept.bundle, 'c.pem');
+  }));
