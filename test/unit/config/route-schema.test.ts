@@ -68,8 +68,8 @@ test('TLS has the defaults that a careful operator would choose', () => {
 test('a certificate needs its key, a key its certificate', () => {
   refused('tls: { cert: a.pem }', /tls\.cert needs both tls\.cert and tls\.key/);
   refused('tls: { key: a.pem }', /needs both tls\.cert and tls\.key/);
-  const { cert, key } = routeOf('tls: { cert: a.pem, key: b.pem }')?.tls ?? {};
-  assert.deepEqual([cert, key], ['a.pem', 'b.pem']);
+  const { cert, key } = routeOf('tls: { cert: /run/a.pem, key: /run/b.pem }')?.tls ?? {};
+  assert.deepEqual([cert, key], ['/run/a.pem', '/run/b.pem']);
 });
 
 test('a server name is a name, and TLS older than 1.2 is not spoken', () => {
