@@ -115,7 +115,7 @@ test('a WebSocket in absolute form echoes; the head goes up and comes back with 
         ['Host', `127.0.0.1:${origin.port}`],
         'Host first, and of the target',
       );
-      const { headers } = seen as NonNullable<typeof seen>;
+      const { headers } = seen;
       assert.equal(headers['x-two'], '1, 2');
       assert.equal(raw.filter((name) => name === 'X-Two').length, 2, 'two lines are two lines');
       assert.equal(headers.authorization, 'Bearer x');
@@ -733,6 +733,17 @@ test('a handshake behind another request waits for its turn', () =>
     const text = await raw.until((received) => received.endsWith('welcome'), 'the 101');
     assert.ok(text.indexOf('first') > 0 && text.indexOf('first') < text.indexOf('HTTP/1.1 101'));
     assert.equal(heads.length, 1);
+  }));
+
+test('a head of the origin may be as large as limits.headerBytes', () =>
+  stage('limits: { headerBytes: 48KiB }', async (cast) => {
+    const long = 'x'.repeat(40_000);
+    const { url } = await answering(cast, SWITCHING.replace('\r\n\r\n', `\r\nX-Long: ${long}\r\n\r\n`));
+    const raw = await cast.raw();
+    raw.write(handshakeOf(`${url}/`));
+    const text = await raw.until((received) => received.includes('\r\n\r\n'), 'the 101');
+    assert.match(text, /^HTTP\/1\.1 101 /);
+    assert.ok(text.includes(`X-Long: ${long}\r\n`));
   }));
 
 test('whatever else names Upgrade goes on as a request without it', () =>

@@ -66,5 +66,5 @@ test('TLS is reset by the socket beneath it, also while a write is under way', {
   resetSocket(secured);
   assert.equal(near.destroyed, true);
   await Promise.all([gone, ended]);
-  assert.ok(errors.includes('ECONNRESET'), `${errors}`);
+  assert.ok(errors.includes('ECONNRESET'), errors.join());
 });
