@@ -4,7 +4,8 @@ retries, circuit breaking and request IDs, in one place.
 
 usage:
   outrigger [run] [--config FILE]...    start; later files override earlier ones, key by key
-  outrigger check [--config FILE]...    validate; print every problem as file:line:column: message
+  outrigger check [--config FILE]...    validate; print every problem as file:line:column: message,
+                                        and warn of what cannot apply
   outrigger env [--config FILE]...      print what the application needs: eval "$(outrigger env)"
   outrigger --help | help               this text
   outrigger --version                   the version
