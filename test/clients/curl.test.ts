@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { folder } from '../support/process.ts';
 import { program, runWell } from '../support/program.ts';
 import { ClientStage, LARGE, type Received, sha256Of, sha256OfFile } from './stage.ts';
+import { type Get, PROMISE, paths, proveWays, type Told, WaysStage } from './ways.ts';
 
 test('curl: GET and POST with http_proxy set and nothing else', async (t) => {
   const curl = program(t, 'curl', 'curl');
@@ -57,4 +58,40 @@ test('curl: a tunnel, made with CONNECT, carries a request', async (t) => {
   assert.equal((await runWell(t, curl, args, { env: stage.env })).stdout.toString(), 'hello');
   const [line] = await stage.sidecar.exchangeLines(1);
   assert.deepEqual([line?.method, line?.outcome, line?.status], ['CONNECT', 'completed', 200]);
+});
+
+/** Each URL with its head, and without that of the CONNECT. */
+function including(t: TestContext, curl: string, ...more: readonly string[]): Get {
+  return async (urls, env) => {
+    const told: Told[] = [];
+    for (const url of urls) {
+      const args = ['-sSi', '--suppress-connect-headers', ...more, url];
+      const text = (await runWell(t, curl, args, { env })).stdout.toString();
+      const end = text.indexOf('\r\n\r\n');
+      const head = text.slice(0, end);
+      const status = Number(/^HTTP\/\S+ (\d+)/.exec(head)?.[1]);
+      told.push([status, text.slice(end + 4), /^x-request-id: (.*)$/im.exec(head)?.[1]?.trim() ?? null]);
+    }
+    return told;
+  };
+}
+
+test(`curl by every way: ${PROMISE}`, async (t) => {
+  const curl = program(t, 'curl', 'curl');
+  if (curl === null) return;
+  await proveWays(t, including(t, curl), '2.0');
+});
+
+test('curl: https:// in absolute form, with --request-target, has the whole policy', async (t) => {
+  const curl = program(t, 'curl', 'curl');
+  if (curl === null) return;
+  const stage = await WaysStage.start(t);
+  if (stage === null) return;
+  const told: Told[] = [];
+  for (const path of paths('absolute')) {
+    const url = `${stage.url('absolute')}${path}`;
+    const more = ['--request-target', url, '-H', `Host: ${new URL(url).host}`];
+    told.push(...(await including(t, curl, ...more)([stage.sidecar.url], {})));
+  }
+  await stage.prove('absolute', told);
 });

@@ -6,8 +6,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { endWith, environment, folder } from '../support/process.ts';
-import { program, runWell } from '../support/program.ts';
+import { program, run, runWell } from '../support/program.ts';
 import { ClientStage } from './stage.ts';
+import { PROMISE, paths, WAYS, type Way, WaysStage } from './ways.ts';
 
 const WHO = {
   GIT_AUTHOR_NAME: 'a',
@@ -94,4 +95,53 @@ test('git: clone and push over HTTP, with a file of 5 MB, both ways whole', asyn
     ({ path, responseBytes }) => path?.endsWith('/git-upload-pack') && responseBytes > 5_000_000,
   );
   assert.ok(clone, 'a response of more than 5 MB');
+});
+
+test(`git clone by every way: ${PROMISE}`, async (t) => {
+  const git = program(t, 'git', 'git');
+  if (git === null) return;
+  const root = folder(t);
+  const serve = cgi(t, git, root);
+  const stage = await WaysStage.start(t, (request, response) => {
+    request.url = request.url?.replace(/^\/ok\/(?:flaky\/)?\w+/, '') ?? '';
+    serve(request, response);
+  });
+  if (stage === null) return;
+  const source = join(root, 'project.git');
+  await runWell(t, git, ['init', '-q', '-b', 'main', source], { env: PLAIN });
+  await runWell(t, git, ['-C', source, 'commit', '-q', '--allow-empty', '-m', 'first'], { env: PLAIN });
+
+  const clone = (way: Way, path: string) => {
+    const url = `${stage.url(way)}${path}/project.git`;
+    const env = { ...PLAIN, ...stage.env(way), GIT_TRACE_CURL: '1' };
+    return run(t, git, ['clone', '-q', url, join(folder(t), 'clone')], { env });
+  };
+  // The advertisement of what there is, then the objects.
+  const proveWay = async (way: Way): Promise<void> => {
+    for (const [i, path] of paths(way).slice(0, 2).entries()) {
+      const cloned = await clone(way, path);
+      assert.equal(cloned.code, 0, cloned.stderr);
+      const lines = await stage.lines(path, 3);
+      for (const line of lines) {
+        assert.deepEqual([line.via, line.outcome, line.status], [way, 'completed', 200]);
+        const header = new RegExp(`<= Recv header: x-request-id: ${line.requestId}\\s`, 'i');
+        assert.match(cloned.stderr, header);
+        const ids = stage.seen(path).map(({ headers }) => headers['x-request-id']);
+        assert.ok(ids.includes(line.requestId), 'the ID that the origin saw');
+      }
+      assert.equal(lines[0]?.attempts.length, i + 1, `${path}: attempts`);
+    }
+    const [, , path = ''] = paths(way);
+    const failed = await clone(way, path);
+    assert.equal(failed.code, 128);
+    assert.match(failed.stderr, /The requested URL returned error: 504/);
+    const [line] = await stage.lines(path);
+    assert.deepEqual([line?.via, line?.status, line?.error], [way, 504, 'http_response_timeout']);
+  };
+  const proveTunnel = async (): Promise<void> => {
+    const cloned = await clone('tunnel', '/ok/tunnel');
+    assert.equal(cloned.code, 0, cloned.stderr);
+    await stage.proveTunnel();
+  };
+  await Promise.all([...WAYS.map(proveWay), proveTunnel()]);
 });

@@ -2,6 +2,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { pythonWith, runWell } from '../support/program.ts';
 import { ClientStage, LARGE, proveTold, type Told } from './stage.ts';
+import { PROMISE, printing, proveWays } from './ways.ts';
 
 for (const [module, debianPackage, how] of [
   ['aiohttp', 'python3-aiohttp', 'with trust_env=True'],
@@ -19,5 +20,11 @@ for (const [module, debianPackage, how] of [
       told = ran.stdout.toString();
     });
     await proveTold(stage, JSON.parse(told) as Told, LARGE);
+  });
+  test(`Python ${module} by every way: ${PROMISE}`, async (t) => {
+    const python = pythonWith(t, module, debianPackage);
+    if (python === null) return;
+    const script = fileURLToPath(new URL(`python-${module}-get.py`, import.meta.url));
+    await proveWays(t, printing(t, python, script), '1.1');
   });
 }

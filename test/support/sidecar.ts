@@ -33,10 +33,13 @@ export interface LoggedExchange {
   readonly requestId: string;
   readonly traceId: string | null;
   readonly method: string;
+  readonly scheme: string | null;
   readonly host: string | null;
   readonly port: number | null;
   readonly path: string | null;
   readonly route: string;
+  readonly via: string;
+  readonly serverName: string | null;
   readonly status: number | null;
   readonly outcome: string;
   readonly error: string | null;
