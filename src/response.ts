@@ -20,7 +20,7 @@ export interface Response {
   /** Flat raw list, hop-by-hop fields gone. */
   readonly headers: string[];
   readonly retryAfter: string | null;
-  /** Bytes of the body as announced; null: it is chunked, or ends with the connection. */
+  /** Bytes of the body as announced, 0 where HTTP/2 ended with the head; null: only its end tells. */
   readonly length: number | null;
   /** Trailers are announced. */
   readonly trailer: boolean;

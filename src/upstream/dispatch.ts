@@ -268,7 +268,8 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     }
     this.status = status;
     this.statusText = reason as string;
-    this.length = facts.contentLength;
+    const empty = 'empty' in controller && controller.empty === true;
+    this.length = facts.contentLength ?? (empty ? 0 : null);
     this.trailer = facts.trailer;
     this.retryAfter = facts.retryAfter;
     this.#keepAliveHintMs = facts.keepAliveTimeoutMs;

@@ -7,7 +7,7 @@
  * 5.2). A body is whole only with the END_STREAM of the origin (section 8.1); a reset is never its end,
  * whatever its code. The handler hears one end, once, and nothing after it. It knows no exchange.
  */
-import type { ClientHttp2Stream } from 'node:http2';
+import { type ClientHttp2Stream, constants } from 'node:http2';
 import { CANCEL, type Goaway, Http2Failure, Http2Malformed } from './http2-failure.ts';
 import { fieldBytes, responseFields, statusOf } from './http2-fields.ts';
 import type { BodyReader } from './replay-body.ts';
@@ -52,6 +52,8 @@ export class Http2Stream implements StreamController {
   rawTrailers: string[] = [];
   aborted = false;
   reason: Error | null = null;
+  /** END_STREAM came with the head: neither a body nor trailers follow. */
+  empty = false;
   readonly #stream: ClientHttp2Stream;
   readonly #handler: StreamHandler;
   readonly #home: StreamHome;
@@ -74,7 +76,10 @@ export class Http2Stream implements StreamController {
       return push(chunk, encoding);
     };
     stream.on('headers', (_headers, _flags, raw: string[]) => this.#head(raw));
-    stream.on('response', (_headers, _flags, raw: string[]) => this.#head(raw));
+    stream.on('response', (_headers, flags, raw: string[]) => {
+      this.empty = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+      this.#head(raw);
+    });
     stream.on('trailers', (_headers, _flags, raw: string[]) => {
       this.rawTrailers = responseFields(raw);
     });

@@ -15,7 +15,6 @@ const POST = 'POST http://127.0.0.1:9/ HTTP/1.1\r\nHost: x\r\n';
 
 const REQUESTS: readonly (readonly [what: string, text: string, status: number, detail: RegExp])[] = [
   // Targets
-  ['origin form', 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n', 400, /absolute form/],
   ['OPTIONS *', 'OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n', 405, /OPTIONS \*/],
   [
     'OPTIONS with Max-Forwards: 0',

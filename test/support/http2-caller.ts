@@ -11,6 +11,7 @@ import {
   type SecureClientSessionOptions,
 } from 'node:http2';
 import { connect as dial, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { until } from './until.ts';
 
 export interface StreamAnswer {
@@ -46,8 +47,17 @@ export class Http2Caller {
     });
   }
 
-  static async connect(port: number, options: SecureClientSessionOptions = {}): Promise<Http2Caller> {
-    const caller = new Http2Caller(connect(`http://127.0.0.1:${port}`, options));
+  static connect(port: number, options: SecureClientSessionOptions = {}): Promise<Http2Caller> {
+    return Http2Caller.#begin(connect(`http://127.0.0.1:${port}`, options));
+  }
+
+  /** On a connection that is there. */
+  static over(socket: Duplex): Promise<Http2Caller> {
+    return Http2Caller.#begin(connect('http://localhost', { createConnection: () => socket }));
+  }
+
+  static async #begin(session: ClientHttp2Session): Promise<Http2Caller> {
+    const caller = new Http2Caller(session);
     await new Promise((resolve, reject) => {
       caller.session.once('remoteSettings', resolve);
       caller.session.once('error', reject);
