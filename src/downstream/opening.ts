@@ -48,7 +48,7 @@ export class OpeningReader {
   look(silentMs: number, headTimeoutMs: number): void {
     this.#looking = true;
     this.#headTimeoutMs = headTimeoutMs;
-    this.#arm(silentMs);
+    this.#arm(this.#kept.length === 0 ? silentMs : headTimeoutMs);
     for (const chunk of this.#kept) {
       this.#read(chunk);
       if (!this.#looking) return;

@@ -13,11 +13,13 @@ import type { IncomingMessage } from 'node:http';
 import { isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
-import type { Dispatch, Exchange, Target } from '../exchange.ts';
+import type { Dispatch, Exchange, Pending, Target } from '../exchange.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
 import type { Route } from '../policy/policy.ts';
 import type { RouteTable } from '../policy/route.ts';
+import { resetSocket } from '../socket-reset.ts';
 import type { Admission } from './admission.ts';
+import { insideOf } from './caller.ts';
 import type { ClientHello } from './client-hello.ts';
 import type { Opening } from './first-bytes.ts';
 import type { Interceptor } from './interceptor.ts';
@@ -73,6 +75,9 @@ export class Tunnels {
     let target: Target | null = null;
     let refusal: OutriggerError | null = null;
     try {
+      // Who sends this means a proxy at the tunnel's far end, and not us.
+      if (insideOf(socket) !== null)
+        throw new OutriggerError('method_unsupported', 'CONNECT inside a tunnel');
       target = targets.authority(request.url ?? '');
     } catch (error) {
       refusal = asOutriggerError(error);
@@ -98,6 +103,8 @@ class Tunnel implements OpeningListener {
   /** What the far end has said before the caller has. */
   readonly #farEarly: Buffer[] = [];
   #settled = false;
+  /** While it is not known what is inside. */
+  readonly #cancelling: Pending = { cancel: (error) => this.#cut(error, ALERTS.internalError) };
 
   constructor(
     exchange: Exchange,
@@ -136,14 +143,22 @@ class Tunnel implements OpeningListener {
       return;
     }
     this.#accept();
+    exchange.pending = this.#cancelling;
     this.#opening.look(headTimeoutMs, headTimeoutMs);
   }
 
-  /** A CONNECT to an address says nothing that a route could be found by; its server name may. */
+  /**
+   * A CONNECT to an address says nothing that a route could be found by, unless one names the address; its
+   * server name may.
+   */
   get #isRoutedByName(): boolean {
-    const { target, via } = this.#exchange;
+    const { target, via, route } = this.#exchange;
     return (
-      this.#options.serverName === 'any' && via === 'tunnel' && target !== null && isIP(target.host) !== 0
+      this.#options.serverName === 'any' &&
+      via === 'tunnel' &&
+      target !== null &&
+      isIP(target.host) !== 0 &&
+      !route.match.hosts.includes(target.host)
     );
   }
 
@@ -173,8 +188,9 @@ class Tunnel implements OpeningListener {
       this.#relay();
       return;
     }
-    exchange.pending = { cancel: (error) => this.#cut(error, ALERTS.internalError) };
+    exchange.pending = this.#cancelling;
     far.socket.on('data', this.#onFarData);
+    far.socket.on('end', this.#onFarEnd);
     far.socket.on('close', this.#onFarClose);
     far.socket.resume();
     this.#opening.look(exchange.route.policy.timeouts.idleMs, this.#options.headTimeoutMs);
@@ -229,18 +245,19 @@ class Tunnel implements OpeningListener {
       return;
     }
     if (exchange.via === 'intercept') {
-      void this.#intercept();
+      if (this.#isPortOpen) void this.#intercept();
       return;
     }
-    if (this.#isRoutedByName) {
-      exchange.route = routes.match('CONNECT', { scheme: 'https', host: serverName ?? host, port }, '');
-      if (exchange.route.access === 'deny') {
-        const error = new OutriggerError('access_denied', `route ${exchange.route.name}`);
-        this.#cut(error, ALERTS.accessDenied);
-        return;
-      }
-    }
+    if (this.#isRoutedByName && serverName !== null)
+      exchange.route = routes.match('CONNECT', { scheme: 'https', host: serverName, port }, '');
     this.#pass();
+  }
+
+  /** To the port of plain HTTP nothing else may go unless the configuration says so; then it is cut. */
+  get #isPortOpen(): boolean {
+    if (this.#options.ports.includes((this.#exchange.target as Target).port)) return true;
+    this.#cut(new OutriggerError('tunnel_port_denied', 'only plain HTTP may go there'), ALERTS.accessDenied);
+    return false;
   }
 
   async #intercept(): Promise<void> {
@@ -274,17 +291,14 @@ class Tunnel implements OpeningListener {
 
   /** On to the far end as it is; to one that is connected now, where it was not before. */
   #pass(): void {
-    const { ports, dispatchFor } = this.#options;
     const exchange = this.#exchange;
+    const { route } = exchange;
     exchange.via = 'tunnel';
     if (this.#far !== null) this.#relay();
-    else if (ports.includes((exchange.target as Target).port))
-      this.#follow(dispatchFor(exchange.route), true);
-    else
-      this.#cut(
-        new OutriggerError('tunnel_port_denied', 'only plain HTTP may go there'),
-        ALERTS.accessDenied,
-      );
+    // Of a CONNECT that its server name was to let in.
+    else if (route.access === 'deny')
+      this.#cut(new OutriggerError('access_denied', `route ${route.name}`), ALERTS.accessDenied);
+    else if (this.#isPortOpen) this.#follow(this.#options.dispatchFor(route), true);
   }
 
   /** Every request inside is an exchange of its own, over connections of the pool; ours was only the way to it. */
@@ -306,7 +320,7 @@ class Tunnel implements OpeningListener {
       exchange,
       counter,
       (outcome, error, reason) => {
-          this.#finish(outcome, error, reason);
+        this.#finish(outcome, error, reason);
       },
     );
     relay.start(this.#opening.kept, this.#farEarly);
@@ -321,10 +335,18 @@ class Tunnel implements OpeningListener {
     else this.#cut(new OutriggerError('tunnel_protocol_denied', 'the far end speaks first'), null);
   };
 
-  #onFarClose = (): void => {
+  /** Nothing will be answered any more; only what is neither TLS nor HTTP may have use for that. */
+  #onFarEnd = (): void => {
+    if (this.#options.protocols.includes('other')) this.#relay();
+    else this.#far?.socket.end();
+  };
+
+  #onFarClose = (hadError: boolean): void => {
     this.#settle();
-    this.#socket.destroySoon();
-    this.#finish('completed', null, 'origin closed the tunnel');
+    if (hadError) resetSocket(this.#socket);
+    else this.#socket.destroySoon();
+    if (hadError) this.#finish('truncated', null, 'origin reset the tunnel');
+    else this.#finish('completed', null, 'origin closed the tunnel');
   };
 
   late(silent: boolean): void {
@@ -375,7 +397,7 @@ class Tunnel implements OpeningListener {
     if (alert !== null && began) this.#socket.end(Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, alert]));
     else this.#socket.end();
     this.#linger();
-    this.#finish(error.row.outcome, error);
+    this.#finish(error.row.outcome === 'refused' ? 'refused' : 'truncated', error);
   }
 
   /** What still comes is thrown away, but not for ever. */
@@ -390,6 +412,7 @@ class Tunnel implements OpeningListener {
     this.#settled = true;
     this.#opening.stop();
     this.#far?.socket.off('data', this.#onFarData);
+    this.#far?.socket.off('end', this.#onFarEnd);
     this.#far?.socket.off('close', this.#onFarClose);
   }
 
