@@ -10,7 +10,7 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-export interface InterceptConfig {
+interface InterceptConfig {
   /** Files; null: the authority is made in memory. */
   readonly ca: { readonly cert: string; readonly key: string } | null;
   /** Null: the default path. */

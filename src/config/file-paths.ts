@@ -25,7 +25,7 @@ function resolveAt(node: TreeNode, path: readonly string[]): TreeNode {
     const { line, file } = node.place;
     const written = node.kind === 'scalar' && typeof node.value === 'string' && node.value !== '';
     if (!written || line === null) return node;
-    return { ...node, value: resolve(dirname(file), node.value as string) };
+    return { ...node, value: resolve(dirname(file), String(node.value)) };
   }
   if (key === '*')
     return node.kind === 'list' ? { ...node, items: node.items.map((item) => resolveAt(item, rest)) } : node;

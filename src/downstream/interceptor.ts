@@ -15,7 +15,7 @@ import type { Route } from '../policy/policy.ts';
 import type { RouteTable } from '../policy/route.ts';
 import { laidOver } from '../socket-reset.ts';
 
-export type HandshakeResult = 'completed' | 'distrusted' | 'failed';
+type HandshakeResult = 'completed' | 'distrusted' | 'failed';
 
 export interface InterceptorOptions {
   /** The certificate of a host, with its key; rejects where there can be none. */

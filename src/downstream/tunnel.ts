@@ -29,7 +29,7 @@ import { replyBytes, replyOf } from './reply.ts';
 import type { TargetReader } from './target.ts';
 import type { Inside } from './way.ts';
 
-export type TunnelProtocol = 'tls' | 'http' | 'other';
+type TunnelProtocol = 'tls' | 'http' | 'other';
 
 export interface TunnelOptions {
   readonly admission: Admission;

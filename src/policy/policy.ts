@@ -94,7 +94,7 @@ export interface RouteMatch {
  * How HTTPS is handled. Tunnel: opaque, as CONNECT is by itself. Originate: `http://` comes in and TLS goes
  * out. Intercept: TLS ends here and begins anew.
  */
-export type HttpsMode = 'tunnel' | 'originate' | 'intercept';
+type HttpsMode = 'tunnel' | 'originate' | 'intercept';
 
 /** Verification of an origin's certificate switched off, for a reason and for a time. */
 export interface InsecurePolicy {

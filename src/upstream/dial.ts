@@ -233,7 +233,7 @@ export class Dial {
       socket: tcp,
       host,
       servername: profile.servername(host),
-      ALPNProtocols: profile.alpn(this.target.http1) as string[],
+      ALPNProtocols: profile.alpn(this.target.http1),
       secureContext: profile.secureContext,
       rejectUnauthorized: profile.verifies,
     });
