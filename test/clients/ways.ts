@@ -34,7 +34,8 @@ export type Get = (
   env: Readonly<Record<string, string>>,
 ) => Promise<readonly Told[]>;
 
-const NAMES = new URL('names.mjs', import.meta.url).href;
+/** For `node --import`: the names of the origins. */
+export const NAMES = new URL('names.mjs', import.meta.url).href;
 
 let certificates: Certificates | null = null;
 
@@ -254,7 +255,7 @@ ${route('prefix', `prefix: /vendor, origin: "https://prefix.vendor.test:${secure
 }
 
 /** What `outrigger env` prints for a sidecar on that port. */
-async function printedEnvironment(
+export async function printedEnvironment(
   t: TestContext,
   config: string,
   port: number,
