@@ -104,6 +104,12 @@ async function late() {
   return { code };
 }
 
+/** The origin says nothing, and the sidecar waits for less than the deadline. */
+async function slow() {
+  const { code, details } = await unary('Slow', Buffer.alloc(0), new Metadata(), within(1_000));
+  return { code, httpStatus: Number(/HTTP status code (\d+)/.exec(details)?.[1] ?? 200) };
+}
+
 async function cancelled() {
   const call = client.Count(Buffer.from('3 then wait'), LIMIT);
   const status = ended(call);
@@ -125,6 +131,7 @@ for (const each of [
   failing,
   failingLate,
   late,
+  slow,
   cancelled,
 ]) {
   told[each.name] = await each();

@@ -17,6 +17,8 @@ export const METHODS = {
   Echo: method('Echo', false, false),
   Fail: method('Fail', false, false),
   Never: method('Never', false, false),
+  /** Has a path of its own, and so a route. */
+  Slow: { ...method('Slow', false, false), path: '/outrigger.test.Slow/Never' },
   Count: method('Count', false, true),
   Sum: method('Sum', true, false),
   Talk: method('Talk', true, true),

@@ -46,6 +46,7 @@ class Origin {
       Echo: origin.#echo,
       Fail: origin.#fail,
       Never: origin.#never,
+      Slow: () => {},
       Count: origin.#count,
       Sum: origin.#sum,
       Talk: origin.#talk,
@@ -111,14 +112,21 @@ const WAYS: readonly Way[] = [
 ];
 
 function configuration({ port }: Origin, ca: string, bundle: string): string {
+  const slow = 'policy: { timeouts: { head: 150ms } }';
   const route = (name: string, rest: string): string =>
     `  - { name: ${name}, ${rest}, http2: true, tls: { ca: ${ca} } }\n`;
-  const by = (name: string): string => route(name, `match: { hosts: [${name}.vendor.test] }, https: ${name}`);
+  const by = (name: string, https: string | null, more = ''): string =>
+    `match: { hosts: [${name}.vendor.test]${more} }, https: ${https}`;
+  const pair = (name: string, https: string | null, rest: string): string =>
+    route(`${name}-slow`, `${by(name, https, ', paths: [/outrigger.test.Slow/*]')}, ${slow}`) +
+    route(name, rest);
   return `
 access: { tunnelPorts: [${port}] }
 intercept: { bundle: ${bundle} }
 routes:
-${by('intercept')}${by('originate')}${route('prefix', `prefix: /, origin: "https://prefix.vendor.test:${port}"`)}`;
+${pair('intercept', 'intercept', by('intercept', 'intercept'))}\
+${pair('originate', 'originate', by('originate', 'originate'))}\
+${pair('prefix', null, `prefix: /, origin: "https://prefix.vendor.test:${port}", match: { paths: [/${NAME}/*] }`)}`;
 }
 
 for (const { name, promise, security } of WAYS) {
@@ -152,6 +160,10 @@ for (const { name, promise, security } of WAYS) {
       },
       failingLate: { code: status.DATA_LOSS, details: 'no more', trailer: ['the end'], count: 3 },
       late: { code: status.DEADLINE_EXCEEDED },
+      slow:
+        name === 'tunnel'
+          ? { code: status.DEADLINE_EXCEEDED, httpStatus: 200 }
+          : { code: status.UNAVAILABLE, httpStatus: 504 },
       cancelled: { code: status.CANCELLED, count: 3 },
       many: 50,
     });
@@ -177,9 +189,9 @@ for (const { name, promise, security } of WAYS) {
 /** Each call is an exchange of its own. */
 async function proveLogged(sidecar: SidecarProcess, via: string, id: string): Promise<void> {
   const posts = () => sidecar.exchanges.filter(({ method }) => method === 'POST');
-  await until(() => posts().length >= 59, `59 lines; so far: ${sidecar.stdout}`);
+  await until(() => posts().length >= 60, `60 lines; so far: ${sidecar.stdout}`);
   const calls = posts();
-  assert.equal(calls.length, 59);
+  assert.equal(calls.length, 60);
   assert.ok(calls.every((line) => line.via === via && line.attempts.length === 1));
   assert.deepEqual([calls[0]?.requestId, calls[0]?.path], [id, `/${NAME}/Echo`]);
   const unfinished = calls
@@ -187,5 +199,6 @@ async function proveLogged(sidecar: SidecarProcess, via: string, id: string): Pr
     .map(({ path, outcome }) => `${outcome} ${path?.split('/').at(-1)}`)
     // At the deadline both sides give up, and the one that is first has its way.
     .filter((each) => each !== 'aborted Never');
-  assert.deepEqual(unfinished, ['aborted Count']);
+  assert.deepEqual(unfinished, ['failed Never', 'aborted Count']);
+  assert.equal(calls.find(({ outcome }) => outcome === 'failed')?.error, 'http_response_timeout');
 }
