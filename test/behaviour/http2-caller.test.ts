@@ -174,7 +174,7 @@ test('a Host beside the authority must say the same, and alone takes its place',
     const origin = await cast.origin();
     const { host } = new URL(origin.url);
     const caller = await rawOf(cast);
-    const [method, scheme, authority, path] = requestFields(`${origin.url}/`) as [string, string][];
+    const [method, scheme, authority, path] = requestFields(`${origin.url}/`);
     const ask = async (stream: number, fields: readonly (readonly [string, string])[]): Promise<string> => {
       cast.expected++;
       caller.write(frame(HEADERS, 5, stream, fieldBlock(fields)));

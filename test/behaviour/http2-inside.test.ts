@@ -82,7 +82,7 @@ test('streams inside interception are exchanges of their own, in both protocols'
       const got = await Promise.all(Array.from({ length: 20 }, (_, n) => caller.call(`${url}/${n}?q`)));
       cast.expected += 20;
       assert.deepEqual(
-        got.map(({ status, headers, text }) => `${status} ${headers['x-path']} ${text}`),
+        got.map(({ status, headers, text }) => `${status} ${String(headers['x-path'])} ${text}`),
         got.map((_, n) => `200 /${n}?q hello`),
       );
       const elsewhere = await caller.call('https://elsewhere.example/');
@@ -125,7 +125,7 @@ test('a stream flows both ways at once, and its trailers end it', { skip }, () =
   intercepted(
     (stream) => {
       stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
-      stream.on('data', (chunk: Buffer) => stream.write(`<${chunk}>`));
+      stream.on('data', (chunk: Buffer) => stream.write(`<${chunk.toString()}>`));
       stream.on('end', () => stream.end());
       stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
     },
