@@ -48,7 +48,7 @@ export class Forwarder {
     let way: Way | null = null;
     let unusable = request.refusal ?? null;
     try {
-      way = ways.read(request.url ?? '', inside);
+      way = ways.read(request.url ?? '', inside, request.socket);
     } catch (error) {
       unusable ??= asOutriggerError(error);
     }

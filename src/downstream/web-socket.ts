@@ -74,7 +74,7 @@ export class WebSockets {
     let way: Way | null = null;
     let unusable: OutriggerError | null = null;
     try {
-      way = ways.read(request.url ?? '', inside);
+      way = ways.read(request.url ?? '', inside, request.socket);
     } catch (error) {
       unusable = asOutriggerError(error);
     }
