@@ -132,3 +132,94 @@ test('the table finds the route that a plain search from the first to the last f
     { numRuns: 2000 },
   );
 });
+
+type HttpsMode = NonNullable<Route['https']>;
+
+const handled = (name: string, https: HttpsMode | null, match: Partial<RouteMatch>): Route => ({
+  ...route(name, match),
+  https,
+});
+const connectingTo = (routes: Route[], host: string, port: number): string | null =>
+  new RouteTable(routes, fallback).connecting(host, port)?.name ?? null;
+
+test('a CONNECT is handled by the first route about its host and port that says how, whatever its methods and paths', () => {
+  const routes = [
+    handled('silent', null, { hosts: ['a.example'] }),
+    handled('originates', 'originate', { hosts: ['a.example'] }),
+    handled('posts', 'intercept', {
+      hosts: ['a.example'],
+      ports: [443],
+      methods: ['POST'],
+      paths: ['/v1/*'],
+    }),
+    handled('below', 'tunnel', { hosts: ['*.example'] }),
+  ];
+  assert.equal(connectingTo(routes, 'a.example', 443), 'posts');
+  assert.equal(connectingTo(routes, 'a.example', 8443), 'below');
+  assert.equal(connectingTo(routes, 'b.c.example', 443), 'below');
+  assert.equal(connectingTo(routes, 'example', 443), null);
+  assert.equal(connectingTo(routes.slice(0, 2), 'a.example', 443), null);
+});
+
+test('http:// on port 80 matches a route that originates at 443, and nothing else does', () => {
+  const at = (https: HttpsMode | null, ports: number[], scheme: 'http' | 'https', port: number): string =>
+    new RouteTable([handled('r', https, { ports })], fallback).match('GET', { scheme, host: 'a', port }, '/')
+      .name;
+  assert.equal(at('originate', [443], 'http', 80), 'r');
+  assert.equal(at('originate', [80], 'http', 80), 'r');
+  assert.equal(at('originate', [443], 'https', 443), 'r');
+  assert.equal(at('originate', [443], 'https', 80), 'default');
+  assert.equal(at('originate', [443], 'http', 8080), 'default');
+  for (const https of ['intercept', 'tunnel', null] as const)
+    assert.equal(at(https, [443], 'http', 80), 'default', String(https));
+});
+
+test('ways and ports: the table finds what a plain search finds, for requests and for CONNECT', () => {
+  const host = fc.constantFrom('a', 'x.a', 'y.x.a', 'b');
+  const pattern = fc.constantFrom('a', 'x.a', '*.a', '*.x.a', 'b');
+  const entry = fc.record({
+    https: fc.constantFrom<HttpsMode | null>('tunnel', 'originate', 'intercept', null),
+    hosts: fc.uniqueArray(pattern, { maxLength: 2 }),
+    ports: fc.subarray([80, 443, 8080], { maxLength: 2 }),
+    methods: fc.subarray(['GET', 'CONNECT'], { maxLength: 1 }),
+    paths: fc.subarray(['/x', '/x*'], { maxLength: 1 }),
+  });
+  const names = (patterns: readonly string[], name: string): boolean =>
+    patterns.length === 0 ||
+    patterns.some((one) => (one.startsWith('*') ? name.endsWith(one.slice(1)) : one === name));
+  fc.assert(
+    fc.property(
+      fc.array(entry, { maxLength: 8 }),
+      host,
+      fc.constantFrom(80, 443, 8080),
+      fc.constantFrom<'http' | 'https'>('http', 'https'),
+      fc.constantFrom('GET', 'CONNECT'),
+      (entries, name, port, scheme, method) => {
+        const routes = entries.map(({ https, ...match }, i) => handled(String(i), https, match));
+        const table = new RouteTable(routes, fallback);
+        const connecting = entries.findIndex(
+          ({ https, hosts, ports }) =>
+            (https === 'tunnel' || https === 'intercept') &&
+            names(hosts, name) &&
+            (ports.length === 0 || ports.includes(port)),
+        );
+        assert.equal(table.connecting(name, port)?.name ?? '-1', String(connecting));
+        const path = method === 'CONNECT' ? '' : '/x';
+        const found = entries.findIndex(({ https, hosts, ports, methods, paths }) => {
+          const mine =
+            ports.includes(port) ||
+            (https === 'originate' && scheme === 'http' && port === 80 && ports.includes(443));
+          return (
+            names(hosts, name) &&
+            (ports.length === 0 || mine) &&
+            (methods.length === 0 || methods.includes(method)) &&
+            (paths.length === 0 || method !== 'CONNECT')
+          );
+        });
+        const got = table.match(method, { scheme, host: name, port }, path);
+        assert.equal(got.name, found < 0 ? 'default' : String(found));
+      },
+    ),
+    { numRuns: 3_000 },
+  );
+});
