@@ -32,7 +32,13 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     assert.equal((await sidecar.line('draining'))['signal'], signal);
     const { status, body } = await sidecar.ask('/readyz');
     assert.equal(status, 503);
-    assert.deepEqual(JSON.parse(body), { ready: false, started: true, draining: true, exchangesInFlight: 0 });
+    assert.deepEqual(JSON.parse(body), {
+      ready: false,
+      started: true,
+      draining: true,
+      exchangesInFlight: 0,
+      tls: { insecure: [], stale: [] },
+    });
     assert.equal((await sidecar.ask('/livez')).status, 200);
     assert.equal((await call(sidecar.port, `${origin.url}/kept`, { agent })).status, 200);
     assert.equal((await call(sidecar.port, `${origin.url}/anew`)).status, 200);
@@ -75,7 +81,7 @@ test('at the drain timeout what is left is cut and logged, each with one line, a
   t.after(() => echo.close());
   const sidecar = await SidecarProcess.start(
     t,
-    `{ shutdown: { drainTimeout: 300ms }, access: { tunnelPorts: [${echo.port}] } }`,
+    `{ shutdown: { drainTimeout: 300ms }, access: { tunnelPorts: [${echo.port}], tunnelProtocols: [other] } }`,
   );
 
   const download = await RawCaller.connect(sidecar.port);
