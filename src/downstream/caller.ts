@@ -33,6 +33,8 @@ export interface CallerResponse {
   sendDate: boolean;
   /** Throws where a field cannot be written. `empty`: no byte of a body follows. */
   writeHead(status: number, statusText: string, headers: string[], empty?: boolean): unknown;
+  /** Sends a head that would wait for the first of its body; not there where none waits. */
+  flushHeaders?(): void;
   writeContinue(): void;
   writeInformation(status: number, headers: Record<string, string[]>): void;
   write(chunk: Buffer): boolean;

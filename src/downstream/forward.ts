@@ -106,6 +106,8 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   #left: Phase | null = null;
   /** Its end is told by the framing and not by a length, so that trailers can follow. */
   #chunked = false;
+  /** Something of the body, or its end, has followed the head. */
+  #flows = false;
   /** We closed the connection, and not the caller. */
   #wasCut = false;
   #flushTimer: NodeJS.Timeout | null = null;
@@ -188,6 +190,8 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     }
     exchange.status = status;
     upstream.pipe(this);
+    // Node keeps a head for the first of the body, and that may take its time.
+    if (!this.#flows) response.flushHeaders?.();
     socket?.uncork();
   };
 
@@ -199,6 +203,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   // The body
 
   data(chunk: Buffer): boolean {
+    this.#flows = true;
     bodyPassed(chunk.length);
     this.exchange.responseBytes += chunk.length;
     if (this.#response.write(chunk)) return true;
@@ -208,6 +213,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
 
   end(trailers: readonly string[]): void {
     const response = this.#response;
+    this.#flows = true;
     if (trailers.length > 0 && this.#chunked) {
       const pairs: [string, string][] = [];
       for (let i = 0; i + 1 < trailers.length; i += 2)
@@ -289,6 +295,7 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   #cut(error: OutriggerError): void {
     this.#error = error;
     this.#wasCut = true;
+    this.#flows = true;
     const response = this.#response;
     const socket = response.socket;
     // An end that only the connection's end tells must not look like one.
