@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls';
 import { type Cast, stage } from '../support/cast.ts';
-import { type Certificates, type KeyPair, makeCertificates } from '../support/certificates.ts';
+import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { answer, HttpOrigin, type Script } from '../support/origin.ts';
 import { until } from '../support/until.ts';
 
@@ -41,7 +41,7 @@ async function intercepted(t: TestContext, scene: Scene, play: (play: Play) => P
   const origin = await HttpOrigin.start(
     scene.script ?? answer(200, 'hello'),
     0,
-    certificates[scene.pair ?? 'good'] as KeyPair,
+    certificates[scene.pair ?? 'good'],
   );
   const folder = mkdtempSync(join(tmpdir(), 'outrigger-'));
   const bundle = join(folder, 'bundle.pem');
@@ -255,4 +255,41 @@ test('many requests on one intercepted connection, and a second connection needs
     }
     assert.equal(origin.connections.total, 1);
     assert.equal(cast.sidecar.exchanges[4]?.attempts.length, 0);
+  }));
+
+test('a caller that says nothing after the CONNECT of an intercepted host is cut after listen.headTimeout, and nothing is dialled', (t) =>
+  intercepted(t, { yaml: 'listen: { headTimeout: 100ms }' }, async ({ cast, origin, authority }) => {
+    const caller = await cast.raw();
+    caller.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
+    await caller.untilEnd();
+    const line = await cast.sidecar.line();
+    assert.deepEqual([line.via, line.outcome, line.attempts.length], ['intercept', 'refused', 0]);
+    assert.match(String(line.reason), /^tunnel_hello_timeout/);
+    assert.equal(origin.connections.total, 0);
+  }));
+
+test('a stop while the first bytes of an intercepted host are awaited cuts it and says so', (t) =>
+  intercepted(t, {}, async ({ cast, authority }) => {
+    const caller = await cast.raw();
+    caller.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
+    await caller.until((text) => text.includes('\r\n\r\n'));
+    await cast.sidecar.stop();
+    await caller.untilEnd();
+    const line = await cast.sidecar.line();
+    assert.deepEqual([line.outcome, line.error], ['truncated', 'proxy_internal_response']);
+  }));
+
+test('inside an intercepted connection neither a CONNECT nor another authority leads anywhere', (t) =>
+  intercepted(t, {}, async (play) => {
+    const other = await play.cast.origin();
+    const tls = await secured(play, 2);
+    tls.write(`CONNECT localhost:${other.port} HTTP/1.1\r\nHost: localhost:${other.port}\r\n\r\n`);
+    let text = '';
+    tls.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    await until(() => text.includes('}'), 'the answer');
+    assert.match(text, /^HTTP\/1.1 405 /);
+    assert.equal(other.connections.total, 0);
+    tls.destroy();
   }));

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { createSecureContext } from 'node:tls';
 import type { Edges } from '../../src/sidecar.ts';
 import { type Cast, stage } from '../support/cast.ts';
-import { type Certificates, type KeyPair, makeCertificates } from '../support/certificates.ts';
+import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { Http2Origin } from '../support/http2-origin.ts';
 import { answer, HttpOrigin, type Script } from '../support/origin.ts';
 
@@ -25,7 +25,7 @@ async function originated(
   play: (cast: Cast, origin: HttpOrigin) => Promise<void>,
   { script = answer(200, 'over TLS'), pair = 'good', route = '', yaml = '', edges = {} }: Scene = {},
 ): Promise<void> {
-  const origin = await HttpOrigin.start(script, 0, certificates[pair] as KeyPair);
+  const origin = await HttpOrigin.start(script, 0, certificates[pair]);
   try {
     await stage(
       `routes:\n  - { name: vendor, match: { hosts: [localhost] }, https: originate${route} }\n${yaml}`,

@@ -275,7 +275,7 @@ for (const way of WAYS) {
         response.flushHeaders();
         message.on('data', (chunk: Buffer) => {
           seen += chunk.toString();
-          response.write(`got ${chunk}`);
+          response.write(`got ${chunk.toString()}`);
         });
         message.on('end', () => {
           ended = true;

@@ -371,3 +371,35 @@ test('a drain ends what is inside like any other exchange', () =>
     },
     { script: () => {} },
   ));
+
+test('a WebSocket handshake inside goes to what the CONNECT named, with a line of its own', () =>
+  inside(async (cast, origin) => {
+    const authority = `localhost:${origin.port}`;
+    const caller = await opened(cast, authority, 2);
+    caller.write(
+      get(
+        authority,
+        '/ws',
+        'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n',
+      ),
+    );
+    await caller.until((text) => (parsed(text).at(-1)?.status ?? 0) === 200 && parsed(text).length === 2);
+    const line = await cast.sidecar.line(2);
+    assert.deepEqual([line.method, line.path, line.port, line.via], ['GET', '/ws', origin.port, 'forward']);
+    assert.equal(origin.seen[0]?.headers.host, authority);
+  }));
+
+test('a prefix of the sidecar is a mere path inside', () =>
+  inside(
+    async (cast, origin) => {
+      const authority = `localhost:${origin.port}`;
+      const caller = await opened(cast, authority, 2);
+      caller.write(get(authority, '/fraud/x'));
+      await answered(caller, '/fraud/x');
+      assert.equal((await cast.sidecar.line(2)).route, 'default');
+    },
+    {
+      script: (request, response) => response.end(request.url),
+      yaml: 'routes: [{ name: fraud, prefix: /fraud, origin: "http://elsewhere.test" }]',
+    },
+  ));

@@ -51,7 +51,7 @@ export class FakeClock {
       else this.#clearTimeout(timer as NodeJS.Timeout);
     };
     globalThis.setTimeout = set as unknown as typeof setTimeout;
-    globalThis.clearTimeout = clear as typeof clearTimeout;
+    globalThis.clearTimeout = clear;
   }
 
   /** Timers fire in the order in which they are due. */
