@@ -18,6 +18,7 @@ import { bodyPassed } from '../spent-buffers.ts';
 import { type Admission, isHttp10 } from './admission.ts';
 import { type CallerRequest, type CallerResponse, insideOf } from './caller.ts';
 import { drain } from './drain.ts';
+import { grpcReply, isGrpc } from './grpc-reply.ts';
 import { replyOf } from './reply.ts';
 import type { Holder } from './turns.ts';
 import type { Prefix, Way, Ways } from './way.ts';
@@ -271,7 +272,8 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     }
     if (error.name === 'caller_left') return;
     this.#error = error;
-    const reply = replyOf(this.exchange, error, this.#requestIdHeader);
+    let reply = replyOf(this.exchange, error, this.#requestIdHeader);
+    if (isGrpc(this.request)) reply = grpcReply(reply, error);
     // Where the framing is in doubt, or a body is yet to come that nobody wants, the connection ends.
     const { outcome, status } = error.row;
     const doubtful = error.row.fault === 'caller' && outcome === 'refused';
@@ -286,9 +288,10 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
       reply.headers.push('Connection', 'close');
     }
     this.exchange.status = reply.status;
-    response.writeHead(reply.status, reply.statusText, reply.headers);
-    response.end(this.request.method === 'HEAD' ? undefined : reply.body);
-    this.exchange.responseBytes += this.request.method === 'HEAD' ? 0 : Buffer.byteLength(reply.body);
+    const body = this.request.method === 'HEAD' ? '' : reply.body;
+    response.writeHead(reply.status, reply.statusText, reply.headers, body === '');
+    response.end(body === '' ? undefined : body);
+    this.exchange.responseBytes += Buffer.byteLength(body);
     this.#boundFlush();
   }
 

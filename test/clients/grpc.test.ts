@@ -162,8 +162,8 @@ for (const { name, promise, security } of WAYS) {
       late: { code: status.DEADLINE_EXCEEDED },
       slow:
         name === 'tunnel'
-          ? { code: status.DEADLINE_EXCEEDED, httpStatus: 200 }
-          : { code: status.UNAVAILABLE, httpStatus: 504 },
+          ? { code: status.DEADLINE_EXCEEDED, hinted: false }
+          : { code: status.UNAVAILABLE, hinted: true },
       cancelled: { code: status.CANCELLED, count: 3 },
       many: 50,
     });
