@@ -23,9 +23,8 @@ function resolveAt(node: TreeNode, path: readonly string[]): TreeNode {
   const [key, ...rest] = path;
   if (key === undefined) {
     const { line, file } = node.place;
-    const written = node.kind === 'scalar' && typeof node.value === 'string' && node.value !== '';
-    if (!written || line === null) return node;
-    return { ...node, value: resolve(dirname(file), String(node.value)) };
+    if (node.kind !== 'scalar' || typeof node.value !== 'string' || node.value === '') return node;
+    return line === null ? node : { ...node, value: resolve(dirname(file), node.value) };
   }
   if (key === '*')
     return node.kind === 'list' ? { ...node, items: node.items.map((item) => resolveAt(item, rest)) } : node;

@@ -267,7 +267,10 @@ class Tunnel implements OpeningListener {
     try {
       prepared = await interceptor.prepare(exchange);
     } catch (thrown) {
-      this.#cut(new OutriggerError('internal', 'no certificate', null, thrown), ALERTS.internalError);
+      const error = new OutriggerError('caller_tls_failed', `no certificate: ${(thrown as Error).message}`);
+      // Nobody waits for the origin any more.
+      exchange.abort(error);
+      this.#cut(error, ALERTS.internalError);
       return;
     }
     // The caller has left meanwhile, or the sidecar stops.
