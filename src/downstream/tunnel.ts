@@ -1,6 +1,6 @@
 /**
- * CONNECT: the same admission and the same stack as a request, with a socket in the place of a response.
- * Opaque, but not blind: the first bytes tell what is inside, and that must be what may be there.
+ * A tunnel: the same stack as a request, with a socket in the place of a response. Opaque, but not blind: the
+ * first bytes tell what is inside, and that must be what may be there.
  *
  * Rules: 200 only once the far end is connected, except where nothing is known of the far end before the
  * first bytes (plain HTTP on its own port, interception, a CONNECT to an address that is routed by its
@@ -9,9 +9,7 @@
  * 9.3.6). No byte of what may not be inside reaches the far end. Plain HTTP inside is handed to the
  * listener, where each request is an exchange of its own; TLS that is intercepted to the interceptor.
  */
-import type { IncomingMessage } from 'node:http';
 import { isIP, type Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
 import type { Dispatch, Exchange, Pending, Target } from '../exchange.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
@@ -19,7 +17,6 @@ import type { Route } from '../policy/policy.ts';
 import type { RouteTable } from '../policy/route.ts';
 import { resetSocket } from '../socket-reset.ts';
 import type { Admission } from './admission.ts';
-import { insideOf } from './caller.ts';
 import type { ClientHello } from './client-hello.ts';
 import type { Opening } from './first-bytes.ts';
 import type { Interceptor } from './interceptor.ts';
@@ -60,40 +57,8 @@ const HTTP_PORT = 80;
 /** RFC 8446, section 6: fatal alerts, each as a record of its own. */
 const ALERTS = Object.freeze({ decodeError: 50, accessDenied: 49, unrecognizedName: 112, internalError: 80 });
 
-export class Tunnels {
-  readonly #options: TunnelOptions;
-  /** Set before the first exchange: the listener and the tunnels know each other. */
-  inside: InsideListener | null = null;
-
-  constructor(options: TunnelOptions) {
-    this.#options = options;
-  }
-
-  handle(request: IncomingMessage, duplex: Duplex, head: Buffer): void {
-    const { admission, targets, routes, interceptor, live } = this.#options;
-    const socket = duplex as Socket;
-    let target: Target | null = null;
-    let refusal: OutriggerError | null = null;
-    try {
-      // Who sends this means a proxy at the tunnel's far end, and not us.
-      if (insideOf(socket) !== null)
-        throw new OutriggerError('method_unsupported', 'CONNECT inside a tunnel');
-      target = targets.authority(request.url ?? '');
-    } catch (error) {
-      refusal = asOutriggerError(error);
-    }
-    const interception = target === null ? null : interceptor.routeFor(routes, target);
-    const via = interception === null ? ('tunnel' as const) : ('intercept' as const);
-    const way = target && { target, path: '', via, prefix: null };
-    const admitted = admission.admit(request, way, null, refusal, interception);
-    const { exchange } = admitted;
-    live.add(exchange);
-    const tunnel = new Tunnel(exchange, socket, head, this.#options, this.inside as InsideListener);
-    tunnel.begin(admitted.refusal);
-  }
-}
-
-class Tunnel implements OpeningListener {
+/** One CONNECT, from its admission to its end. */
+export class Tunnel implements OpeningListener {
   readonly #exchange: Exchange;
   readonly #socket: Socket;
   readonly #options: TunnelOptions;
