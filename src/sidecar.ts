@@ -6,6 +6,7 @@ import { randomFillSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SecureContext } from 'node:tls';
 import { AdminServer } from './admin/server.ts';
+import { defaultBundlePath } from './certificates/bundle.ts';
 import { type Interception, openInterception } from './certificates/interception.ts';
 import type { Config, ListenAddress } from './config/config.ts';
 import { Admission } from './downstream/admission.ts';
@@ -96,6 +97,7 @@ export class Sidecar {
   readonly #sink: LogSink;
   readonly #metrics: Metrics;
   readonly #listener: Listener;
+  readonly #interceptor: Interceptor;
   readonly #admin: AdminServer;
   readonly #telemetry: AdminServer | null;
   readonly #guard: AddressGuard;
@@ -195,6 +197,20 @@ export class Sidecar {
         metrics.tunnelClosed();
       },
     };
+    this.#interceptor = new Interceptor({
+      contextFor: (host) => (this.#interception as Interception).leaves.contextFor(host),
+      verify: (exchange) => {
+        const { policy } = exchange.route;
+        const origin = this.#origins.get(originKeyOf(exchange, profiles));
+        const known = origin !== undefined && performance.now() - origin.verifiedAt < policy.pool.maxAgeMs;
+        return known ? Promise.resolve() : verifies(policy)(exchange);
+      },
+      pinned: config.intercept.pinned,
+      pinnedForMs: config.intercept.pinnedForMs,
+      pinnedMax: config.intercept.leaves,
+      handshakeEnded: (result) => metrics.interceptHandshake(result),
+      warn: (fields, message) => sink.log.warn(fields, message),
+    });
     this.#listener = new Listener({
       forwarder: new Forwarder({
         admission,
@@ -213,21 +229,7 @@ export class Sidecar {
         serverName: access.tunnelServerName,
         headTimeoutMs: config.listen.headTimeoutMs,
         dispatchFor: (route) => tunnels(route.policy),
-        interceptor: new Interceptor({
-          contextFor: (host) => (this.#interception as Interception).leaves.contextFor(host),
-          verify: (exchange) => {
-            const { policy } = exchange.route;
-            const origin = this.#origins.get(originKeyOf(exchange, profiles));
-            const known =
-              origin !== undefined && performance.now() - origin.verifiedAt < policy.pool.maxAgeMs;
-            return known ? Promise.resolve() : verifies(policy)(exchange);
-          },
-          pinned: config.intercept.pinned,
-          pinnedForMs: config.intercept.pinnedForMs,
-          pinnedMax: config.intercept.leaves,
-          handshakeEnded: (result) => metrics.interceptHandshake(result),
-          warn: (fields, message) => sink.log.warn(fields, message),
-        }),
+        interceptor: this.#interceptor,
         counter,
         live: this.#live,
       }),
@@ -277,7 +279,7 @@ export class Sidecar {
     return {
       forwards: (policy) => remember(forwards, policy, () => stack(policy, shared, false, carrying)),
       tunnels: (policy) => remember(tunnels, policy, () => stack(policy, shared, true, tunnelling)),
-      verifies: (policy) => remember(verifies, policy, () => stack(policy, shared, false, verifying)),
+      verifies: (policy) => remember(verifies, policy, () => stack(once(policy), shared, false, verifying)),
       upgrades: (policy) => remember(upgrades, policy, () => stack(policy, shared, true, upgrading)),
     };
   }
@@ -286,13 +288,15 @@ export class Sidecar {
   async start(): Promise<Addresses> {
     const { listen } = this.#config;
     try {
-      await this.#openInterception();
       const admin = await open('listen.admin', this.#admin, listen.admin);
       const telemetry =
         this.#telemetry && listen.telemetry
           ? await open('listen.telemetry', this.#telemetry, listen.telemetry)
           : null;
+      await this.#openInterception();
       const proxy = await open('listen.proxy', this.#listener, listen.proxy);
+      // Last, for a start that fails must not write over the bundle of a sidecar that runs.
+      this.#writeBundle(proxy.port);
       for (const address of [admin, telemetry, proxy]) if (address) this.#guard.protect(address);
       this.#started = true;
       for (const insecure of this.#profiles.snapshot().insecure) {
@@ -306,29 +310,36 @@ export class Sidecar {
     }
   }
 
-  /** An authority and its bundle, if a route intercepts. */
+  /** An authority, if a route intercepts. */
   async #openInterception(): Promise<void> {
     const { routes, intercept, access } = this.#config;
     const intercepted = routes.filter(({ https }) => https === 'intercept');
     if (intercepted.length === 0) return;
+    const hosts = intercepted.flatMap(({ match }) => match.hosts);
     const known =
       access.tunnelServerName === 'match' && intercepted.every(({ match }) => match.hosts.length > 0);
     try {
-      this.#interception = await openInterception(
-        intercept,
-        known ? intercepted.flatMap(({ match }) => match.hosts) : null,
-      );
+      this.#interception = await openInterception(intercept, known ? hosts : null);
     } catch (error) {
       throw new StartError('intercept', error as Error);
     }
-    const { leaves, bundle } = this.#interception;
-    const names = intercepted.flatMap(({ match }) => match.hosts).filter((host) => !host.startsWith('*'));
-    void makeLeaves(leaves, names.slice(0, intercept.leaves));
-    const { path, truststorePath, count } = bundle;
-    this.#sink.log.info(
-      { bundle: path, truststore: truststorePath, certificates: count },
-      'certificates written',
-    );
+    const names = hosts.filter((host) => !host.startsWith('*'));
+    void makeLeaves(this.#interception.leaves, names.slice(0, intercept.leaves));
+  }
+
+  /** What applications must trust. */
+  #writeBundle(port: number): void {
+    if (this.#interception === null) return;
+    try {
+      const path = this.#config.intercept.bundle ?? defaultBundlePath(port);
+      const { truststorePath, count } = this.#interception.writeBundle(path);
+      this.#sink.log.info(
+        { bundle: path, truststore: truststorePath, certificates: count },
+        'certificates written',
+      );
+    } catch (error) {
+      throw new StartError('intercept.bundle', error as Error);
+    }
   }
 
   /**
@@ -403,7 +414,7 @@ export class Sidecar {
         started: this.#started,
         draining,
         exchangesInFlight: this.#live.size,
-        tls: this.#profiles.snapshot(),
+        tls: { ...this.#profiles.snapshot(), pinned: this.#interceptor.snapshot() },
       },
     };
   }
@@ -421,6 +432,9 @@ function tlsLog({ log }: LogSink): TlsObserver {
       log.info({ route }, 'certificates of origins are verified again on this route'),
   };
 }
+
+/** A caller waits for the handshake: the requests inside have all the attempts. */
+const once = (policy: Policy): Policy => ({ ...policy, retry: { ...policy.retry, attempts: 1 } });
 
 /** Ahead of the first callers, where it is known whom they will ask for; one at a time, beside everything else. */
 async function makeLeaves(leaves: Interception['leaves'], hosts: readonly string[]): Promise<void> {

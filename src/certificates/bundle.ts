@@ -43,9 +43,9 @@ const BLOCK = /-----BEGIN CERTIFICATE-----([\s\S]*?)-----END CERTIFICATE-----/g;
 const MODE = 0o644;
 const DIRECTORY_MODE = 0o755;
 
-/** The same for every sidecar of a user; who runs two that intercept gives each a path of its own. */
-export function defaultBundlePath(): string {
-  return join(tmpdir(), `outrigger-${process.getuid?.() ?? 'user'}`, 'ca-bundle.pem');
+/** Of a user and of the port on which the sidecar listens: no other sidecar has that one. */
+export function defaultBundlePath(port: number): string {
+  return join(tmpdir(), `outrigger-${process.getuid?.() ?? 'user'}`, `ca-bundle-${port}.pem`);
 }
 
 export function truststorePathOf(path: string): string {
@@ -97,6 +97,9 @@ function openDirectory(path: string): void {
   for (const stats of [lstatSync(path), statSync(path)]) {
     // Root can do all of this anyway, and shared directories of containers are root's.
     if (!isOurs(stats) && stats.uid !== 0) throw new Error(`${path} belongs to another user (${stats.uid})`);
+    // With the sticky bit nobody can move away what is not theirs.
+    if (!stats.isSymbolicLink() && (stats.mode & 0o022) !== 0 && (stats.mode & 0o1000) === 0)
+      throw new Error(`${path} can be written to by others (mode 0${(stats.mode & 0o777).toString(8)})`);
   }
 }
 

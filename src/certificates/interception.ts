@@ -3,14 +3,12 @@
  * now, the leaves that it signs, and the bundle that applications trust.
  */
 import { createAuthority, loadAuthority } from './authority.ts';
-import { type Bundle, defaultBundlePath, writeBundle } from './bundle.ts';
+import { type Bundle, writeBundle } from './bundle.ts';
 import { Leaves } from './leaves.ts';
 
 export interface InterceptionSettings {
   /** Files; null: an authority is made in memory. */
   readonly ca: { readonly cert: string; readonly key: string } | null;
-  /** Null: the default path. */
-  readonly bundle: string | null;
   /** Leaves kept. */
   readonly leaves: number;
 }
@@ -18,7 +16,8 @@ export interface InterceptionSettings {
 /** Opened once, at the start. */
 export interface Interception {
   readonly leaves: Leaves;
-  readonly bundle: Bundle;
+  /** Written once nothing else can stop the start: another sidecar's may be there. */
+  writeBundle(path: string): Bundle;
 }
 
 /**
@@ -26,16 +25,15 @@ export interface Interception {
  * null: they are not known. Rejects with the path and the reason.
  */
 export async function openInterception(
-  { ca, bundle, leaves }: InterceptionSettings,
+  { ca, leaves }: InterceptionSettings,
   hosts: readonly string[] | null,
 ): Promise<Interception> {
   const authority =
     ca === null
       ? await createAuthority({ permittedHosts: hosts })
       : await loadAuthority({ certificateFile: ca.cert, keyFile: ca.key });
-  const path = bundle ?? defaultBundlePath();
   return {
     leaves: new Leaves({ authority, capacity: leaves }),
-    bundle: writeBundle({ path, certificate: authority.certificate }),
+    writeBundle: (path) => writeBundle({ path, certificate: authority.certificate }),
   };
 }

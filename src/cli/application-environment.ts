@@ -3,8 +3,8 @@
  * tool that has one of its own.
  *
  * CA variables are only there where a route intercepts; the files that they name are written by the sidecar
- * when it starts. A variable that the application has already is not looked at, but for NO_PROXY, whose
- * entries stay.
+ * when it starts. A variable that the application has already is not looked at, but for NO_PROXY and
+ * JAVA_TOOL_OPTIONS, to which something is added.
  */
 import { defaultBundlePath, truststorePathOf } from '../certificates/bundle.ts';
 import { TRUSTSTORE_PASSWORD } from '../certificates/truststore.ts';
@@ -35,10 +35,17 @@ function reachable({ host }: ListenAddress): string {
 }
 
 /** In the order in which they are printed. `env`: of the application, as far as it is known. */
+/** Where the sidecar writes the bundle; null: no route intercepts. */
+export function bundlePathOf({ listen, routes, intercept }: Config): string | null {
+  if (!routes.some(({ https }) => https === 'intercept')) return null;
+  return intercept.bundle ?? defaultBundlePath(listen.proxy.port);
+}
+
 export function applicationEnvironment(
-  { listen, routes, intercept }: Config,
+  config: Config,
   env: Readonly<Record<string, string | undefined>>,
 ): (readonly [name: string, value: string])[] {
+  const { listen } = config;
   const host = reachable(listen.proxy);
   const { port } = listen.proxy;
   const proxy = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
@@ -62,8 +69,8 @@ export function applicationEnvironment(
     // Node 24 and later look at the others only then.
     ['NODE_USE_ENV_PROXY', '1'],
   ];
-  if (routes.some(({ https }) => https === 'intercept')) {
-    const bundle = intercept.bundle ?? defaultBundlePath();
+  const bundle = bundlePathOf(config);
+  if (bundle !== null) {
     for (const name of BUNDLE_VARIABLES) variables.push([name, bundle]);
     java.push(
       `-Djavax.net.ssl.trustStore=${truststorePathOf(bundle)}`,
@@ -71,7 +78,8 @@ export function applicationEnvironment(
       `-Djavax.net.ssl.trustStorePassword=${TRUSTSTORE_PASSWORD}`,
     );
   }
-  variables.push(['JAVA_TOOL_OPTIONS', java.join(' ')]);
+  const own = env['JAVA_TOOL_OPTIONS'] ?? '';
+  variables.push(['JAVA_TOOL_OPTIONS', (own === '' ? java : [own, ...java]).join(' ')]);
   return variables;
 }
 

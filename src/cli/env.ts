@@ -1,10 +1,11 @@
 /** `outrigger env`: the environment of the application, for `eval "$(outrigger env)"`. It starts nothing. */
-import type { LoadOptions } from '../config/load.ts';
+
+import { existsSync } from 'node:fs';
+import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError, formatProblem } from '../config/problem.ts';
-import { applicationEnvironment } from './application-environment.ts';
+import { applicationEnvironment, bundlePathOf } from './application-environment.ts';
 import type { Output } from './check.ts';
 import { DONE, INVALID } from './exit-code.ts';
-import { inspect } from './inspection.ts';
 
 /** For a POSIX shell: nothing inside single quotes means anything but themselves. */
 const quoted = (value: string): string => `'${value.replaceAll("'", "'\\''")}'`;
@@ -17,7 +18,8 @@ export function printEnv(
   err: Output,
 ): number {
   try {
-    const { config } = inspect({ files, env });
+    // Not inspected: the application's user need not be able to read the keys that it names.
+    const { config } = loadConfig({ files, env });
     if (config.listen.proxy.port === 0) {
       err.write('outrigger: listen.proxy takes any free port (0), which nobody can know before the start\n');
       return INVALID;
@@ -26,6 +28,9 @@ export function printEnv(
       ([name, value]) => `export ${name}=${quoted(value)}\n`,
     );
     out.write(lines.join(''));
+    const bundle = bundlePathOf(config);
+    if (bundle !== null && !existsSync(bundle))
+      err.write(`outrigger: ${bundle} is not there yet: the sidecar writes it when it starts\n`);
     return DONE;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

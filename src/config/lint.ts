@@ -25,7 +25,7 @@ export function lint(config: Config, written: MappingNode): Problem[] {
     lintPrefix(route, warn);
   }
   const intercept = locate(written, ['intercept']);
-  if (intercept.exact && says(intercept.node) && !config.routes.some(({ https }) => https === 'intercept'))
+  if (intercept.exact && asks(config.intercept) && !config.routes.some(({ https }) => https === 'intercept'))
     found.push(
       at(
         intercept.keyPlace,
@@ -44,6 +44,9 @@ function says(node: TreeNode): boolean {
   if (node.kind === 'scalar') return node.value !== null && node.value !== false;
   return [...node.entries.values()].some((entry) => says(entry.node));
 }
+
+/** Whether there is more than settings of how often and how long. */
+const asks = ({ ca, bundle }: Config['intercept']): boolean => ca !== null || bundle !== null;
 
 /** Whether all that comes over this route's TLS are tunnels. */
 const isTunnel = ({ https, prefix }: Route): boolean => https === 'tunnel' && prefix === null;

@@ -141,7 +141,7 @@ const routeEntries = v.strictObject({
   https: v.optional(
     v.nullable(
       choice(
-        'How HTTPS is handled: tunnel (a CONNECT stays opaque), originate (http:// comes in, TLS goes out) or intercept (TLS ends here and begins anew). null: a CONNECT is a tunnel, and http:// stays what it is.',
+        'How HTTPS is handled: tunnel (a CONNECT stays opaque), originate (http:// comes in, TLS goes out) or intercept (TLS ends here and begins anew). null: a later route about the same host may say; else a CONNECT is a tunnel, and http:// stays what it is.',
         ['tunnel', 'originate', 'intercept'],
       ),
     ),

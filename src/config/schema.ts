@@ -124,7 +124,7 @@ const access = section('What may be reached.', {
   ),
   tunnelServerName: v.optional(
     choice(
-      'Whether the server name that TLS asks for inside a tunnel must be the host of its CONNECT. any: it may differ, and a CONNECT to an address is routed by it.',
+      'Whether the server name that TLS asks for inside a tunnel must be the host of its CONNECT. any: it may differ, and a CONNECT to an address has the policy of its route, as a tunnel.',
       ['match', 'any'],
     ),
     'match',
@@ -144,7 +144,7 @@ const intercept = section('The local authority whose certificates intercepted co
   bundle: v.optional(
     v.nullable(
       file(
-        "Where the certificates that an application must trust are written: the system's roots and the authority, PEM, and beside it a truststore for Java. null: ca-bundle.pem in a directory of the user's own below the one for temporary files.",
+        "Where the certificates that an application must trust are written: the system's roots and the authority, PEM, and beside it a truststore for Java. null: a file of the port in a directory of the user's own below the one for temporary files.",
         'the path of a file',
       ),
     ),

@@ -40,7 +40,7 @@ export interface Admitted {
 /** What is read of a request before there is an exchange. */
 export type RequestHead = Pick<
   CallerRequest,
-  'method' | 'rawHeaders' | 'httpVersionMajor' | 'httpVersionMinor' | 'http2' | 'socket'
+  'method' | 'url' | 'rawHeaders' | 'httpVersionMajor' | 'httpVersionMinor' | 'http2' | 'socket'
 >;
 
 /** Not told by the version number alone, for a line that ends in HTTP/2.0 is no HTTP/2. */
@@ -96,15 +96,21 @@ export class Admission {
   ): Admitted {
     const { observer, routes, fallback, requestId, ids, random, pseudonym, targets } = this.#options;
     const method = request.method ?? '';
-    const path = way?.path ?? '';
+    const url = request.url ?? '';
+    // A path that leads nowhere is what somebody asked for, all the same.
+    const path = way?.path ?? (inside === null && url.startsWith('/') ? url : '');
     let target: Target | null = way?.target ?? null;
     let via: Via = way?.via ?? 'forward';
-    let route = way ? routeOf(routes, method, way) : fallback;
+    let route = way ? routeOf(routes, fallback, method, way) : fallback;
     // Unless a route denies the CONNECT itself, the requests inside are what access is about.
-    if (interception !== null && (route === fallback || route.access === 'allow')) route = interception;
+    if (interception?.access === 'allow' && (route === fallback || route.access === 'allow'))
+      route = interception;
     if (target !== null && via === 'forward' && target.scheme === 'http' && route.https === 'originate') {
       via = 'originate';
       target = targets.originated(target);
+      // Somebody may have denied where it goes now.
+      const there = routes.match(method, target, path);
+      if (there !== fallback && there.access === 'deny') route = there;
     }
     // RFC 9110, section 7.2: Host comes first, and from the target.
     const headers: string[] = target ? ['Host', target.authority] : [];
@@ -155,9 +161,11 @@ export class Admission {
  * A prefix belongs to its route, as far as that is about such requests: what its methods and paths leave out
  * meets the other routes, as if it had come in absolute form.
  */
-function routeOf(routes: RouteTable, method: string, { target, path, prefix }: Way): Route {
-  if (prefix !== null && routes.asksFor(prefix.route, method, path)) return prefix.route;
-  return routes.match(method, target, path);
+function routeOf(routes: RouteTable, fallback: Route, method: string, { target, path, prefix }: Way): Route {
+  const matched = routes.match(method, target, path);
+  if (prefix === null || !routes.asksFor(prefix.route, method, path)) return matched;
+  // What another route denies is denied on every way.
+  return matched !== fallback && matched.access === 'deny' ? matched : prefix.route;
 }
 
 /** RFC 9110, section 7.6.2: counted down for OPTIONS (TRACE goes nowhere); at 0 the request ends here. */

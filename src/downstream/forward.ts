@@ -46,6 +46,7 @@ export class Forwarder {
   handle(request: CallerRequest, response: CallerResponse): Forwarding {
     const { admission, ways, dispatchFor, live, openBody } = this.#options;
     const inside = insideOf(request.socket);
+    if (inside !== null) inside.used = true;
     let way: Way | null = null;
     let unusable = request.refusal ?? null;
     try {

@@ -39,29 +39,78 @@ const DISTRUST =
 
 export class Interceptor {
   readonly #options: InterceptorOptions;
-  /** Hosts whose client did not accept us, and until when, monotonic milliseconds; the oldest first. */
+  /** `host:port` whose client did not accept us, and until when, since the epoch; the oldest first. */
   readonly #pinned = new Map<string, number>();
+  /** `host:port` whose client came and asked for nothing, and until when nobody is warned of it again. */
+  readonly #unused = new Map<string, number>();
 
   constructor(options: InterceptorOptions) {
     this.#options = options;
   }
 
   /** The route by which a CONNECT is intercepted; null: it is a tunnel. */
-  routeFor(routes: RouteTable, { host, port }: Target): Route | null {
-    const route = routes.connecting(host, port);
-    return route?.https === 'intercept' && !this.#isPinned(host) ? route : null;
+  routeFor(routes: RouteTable, target: Target): Route | null {
+    const route = routes.connecting(target.host, target.port);
+    return route?.https === 'intercept' && !this.isPinned(target) ? route : null;
+  }
+
+  /** Whether a tunnel is one because a client of its host did not accept our certificate. */
+  isPinned({ authority }: Target): boolean {
+    const until = this.#pinned.get(authority);
+    if (until === undefined) return false;
+    if (Date.now() < until) return true;
+    this.#pinned.delete(authority);
+    return false;
+  }
+
+  /** For operators: which hosts are not intercepted, and until when. */
+  snapshot(): { readonly host: string; readonly until: string }[] {
+    const now = Date.now();
+    return Array.from(this.#pinned, ([host, until]) => ({
+      host,
+      until: new Date(until).toISOString(),
+    })).filter(({ until }) => Date.parse(until) > now);
+  }
+
+  /** The caller has gone without a request: some clients look at certificates only then, and say nothing. */
+  unused(exchange: Exchange): void {
+    const { pinnedForMs, warn } = this.#options;
+    const { authority } = exchange.target as Target;
+    if ((this.#unused.get(authority) ?? 0) > Date.now()) return;
+    this.#remember(this.#unused, authority, pinnedForMs);
+    warn(
+      describe(exchange),
+      'a client left an intercepted connection without a request; perhaps it does not trust our certificate',
+    );
+  }
+
+  #remember(hosts: Map<string, number>, authority: string, forMs: number): void {
+    hosts.delete(authority);
+    if (hosts.size >= this.#options.pinnedMax) hosts.delete(hosts.keys().next().value as string);
+    hosts.set(authority, Date.now() + forMs);
   }
 
   /** The certificate to show; the exchange's attempts say how the origin was verified, or why it was not. */
   async prepare(exchange: Exchange): Promise<{ context: SecureContext; unverified: OutriggerError | null }> {
     const { host } = exchange.target as Target;
+    const { tlsMs } = exchange.route.policy.timeouts;
     const verified = this.#options.verify(exchange).then(
       () => null,
       (thrown: unknown) => asOutriggerError(thrown),
     );
-    // Both at once, for a first handshake waits for them.
-    const context = await this.#options.contextFor(exchange.serverName ?? host);
-    return { context, unverified: await verified };
+    // A caller that waits longer gives up, and never reads why.
+    const late = Promise.withResolvers<OutriggerError>();
+    const timer = setTimeout(
+      () => late.resolve(new OutriggerError('tls_timeout', `not verified within ${tlsMs} ms`)),
+      tlsMs,
+    );
+    try {
+      // Both at once, for a first handshake waits for them.
+      const context = await this.#options.contextFor(host);
+      return { context, unverified: await Promise.race([verified, late.promise]) };
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** `early`: what has been read of the caller's side. Calls back once. */
@@ -103,32 +152,28 @@ export class Interceptor {
         end('distrusted', new OutriggerError('caller_distrusts', code));
       }
     });
-    secured.once('close', () => end('failed', new OutriggerError('caller_tls_failed', 'closed')));
+    // Half-open as it is, its end is no close.
+    const left = (): void => end('failed', new OutriggerError('caller_tls_failed', 'the client hung up'));
+    secured.once('end', left);
+    secured.once('close', left);
     secured.once('secure', () => end('completed', null));
   }
 
-  #isPinned(host: string): boolean {
-    if (this.#options.pinned === 'refuse') return false;
-    const until = this.#pinned.get(host);
-    if (until === undefined) return false;
-    if (performance.now() < until) return true;
-    this.#pinned.delete(host);
-    return false;
-  }
-
   #pin(exchange: Exchange): void {
-    const { pinned, pinnedForMs, pinnedMax, warn } = this.#options;
-    const { host } = exchange.target as Target;
-    const fields = { host, route: exchange.route.name, requestId: exchange.id, client: exchange.client };
+    const { pinned, pinnedForMs, warn } = this.#options;
+    const fields = describe(exchange);
     if (pinned === 'refuse') {
       warn(fields, 'a client does not trust our certificate; it pins, or has not been given the CA bundle');
       return;
     }
-    if (this.#pinned.size >= pinnedMax) this.#pinned.delete(this.#pinned.keys().next().value as string);
-    this.#pinned.set(host, performance.now() + pinnedForMs);
+    this.#remember(this.#pinned, (exchange.target as Target).authority, pinnedForMs);
     warn(
       { ...fields, tunnelForMs: pinnedForMs },
       'a client does not trust our certificate: its host is a tunnel for a while; it pins, or has not been given the CA bundle',
     );
   }
+}
+
+function describe({ target, route, id, client }: Exchange): object {
+  return { host: (target as Target).authority, route: route.name, requestId: id, client };
 }

@@ -183,11 +183,11 @@ export class Listener {
     if (code === PREFACE_SEEN && socket.turns === undefined && thrown.rawPacket) {
       const early = takeOver(socket, thrown.rawPacket);
       if (early) {
-        this.#http2.accept(socket, [early], null);
+        this.#http2.accept(socket, [early], insideOf(socket));
         return;
       }
     }
-    const error = clientError(code, thrown.reason);
+    const error = clientError(code, thrown.reason, thrown.rawPacket?.[0]);
     turnsOf(socket).broken(error, () => {
       const noBody = error.name === 'request_body_incomplete';
       this.#answer(noBody ? new OutriggerError('request_malformed', 'the head broke off') : error, socket);
@@ -236,10 +236,22 @@ function turnsOf(socket: CallerSocket): Turns {
   return socket.turns;
 }
 
-function clientError(code: string, reason: string | undefined): OutriggerError {
+/** RFC 8446, section 5.1: how a handshake begins. */
+const TLS_HANDSHAKE = 0x16;
+
+function clientError(
+  code: string,
+  reason: string | undefined,
+  firstByte: number | undefined,
+): OutriggerError {
   let name: ErrorName = 'request_malformed';
   if (code === 'HPE_HEADER_OVERFLOW') name = 'request_head_too_large';
   else if (code === 'ERR_HTTP_REQUEST_TIMEOUT') name = 'request_head_timeout';
   else if (code === 'HPE_INVALID_EOF_STATE') name = 'request_body_incomplete';
+  if (firstByte === TLS_HANDSHAKE && code === 'HPE_INVALID_METHOD')
+    return new OutriggerError(
+      name,
+      'TLS, where plain HTTP is spoken: the URL of the proxy begins with http://',
+    );
   return new OutriggerError(name, reason ?? code);
 }

@@ -51,6 +51,9 @@ export interface InsideListener {
 /** After a refusal the caller has this long to read it and close, milliseconds. */
 const LINGER_MS = 1_000;
 
+/** Why a host that is to be intercepted has a tunnel all the same. */
+const PINNED = 'not intercepted: a client of this host did not accept our certificate';
+
 /** Where plain HTTP is spoken, and so nothing is dialled before it is known to be. */
 const HTTP_PORT = 80;
 
@@ -240,6 +243,10 @@ export class Tunnel implements OpeningListener {
     }
     // The caller has left meanwhile, or the sidecar stops.
     if (this.#settled || exchange.finished) return;
+    if (exchange.aborted !== null) {
+      this.#cut(exchange.aborted, ALERTS.internalError);
+      return;
+    }
     this.#settle();
     const { context, unverified } = prepared;
     const { kept } = this.#opening;
@@ -253,7 +260,11 @@ export class Tunnel implements OpeningListener {
       this.#finish('completed', null, reason);
       const target = targets.secure(exchange.target as Target);
       const protocol = secured.alpnProtocol === 'h2' ? 'http2' : 'http';
-      this.#inside.takeInside(secured, protocol, [], { target, via: 'intercept' });
+      const inside: Inside = { target, via: 'intercept' };
+      secured.once('close', () => {
+        if (!inside.used) interceptor.unused(exchange);
+      });
+      this.#inside.takeInside(secured, protocol, [], inside);
     });
   }
 
@@ -376,6 +387,11 @@ export class Tunnel implements OpeningListener {
     socket.once('close', () => clearTimeout(timer));
   }
 
+  #isPinned(interceptor: Interceptor, error: OutriggerError | null): boolean {
+    const { target } = this.#exchange;
+    return error === null && target !== null && interceptor.isPinned(target);
+  }
+
   #settle(): void {
     this.#settled = true;
     this.#opening.stop();
@@ -390,8 +406,9 @@ export class Tunnel implements OpeningListener {
     reason: string | null = null,
   ): void {
     if (this.#far !== null && !this.#exchange.finished) this.#options.counter.tunnelClosed();
-    this.#options.live.delete(this.#exchange);
-    this.#exchange.finish(outcome, error, reason);
+    const { live, interceptor } = this.#options;
+    live.delete(this.#exchange);
+    this.#exchange.finish(outcome, error, reason ?? (this.#isPinned(interceptor, error) ? PINNED : null));
   }
 }
 

@@ -18,6 +18,8 @@ import type { TargetReader } from './target.ts';
 export interface Inside {
   readonly target: Target;
   readonly via: 'intercept' | 'forward';
+  /** A request has come. */
+  used?: boolean;
 }
 
 export interface Way {

@@ -71,6 +71,7 @@ export class WebSockets {
   handle(request: IncomingMessage, duplex: Duplex, head: Buffer): void {
     const { admission, ways, dispatchFor, live } = this.#options;
     const inside = insideOf(request.socket);
+    if (inside !== null) inside.used = true;
     let way: Way | null = null;
     let unusable: OutriggerError | null = null;
     try {

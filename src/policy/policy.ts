@@ -132,7 +132,7 @@ export interface Route {
   readonly name: string;
   readonly match: RouteMatch;
   readonly access: 'allow' | 'deny';
-  /** Null: not said; then a CONNECT is a tunnel, and `http://` stays what it is. */
+  /** Null: not said; then a later route about the host may, else a CONNECT is a tunnel and `http://` stays what it is. */
   readonly https: HttpsMode | null;
   /** `/fraud` takes requests for `/fraud` and below to `origin`; null: none. */
   readonly prefix: string | null;

@@ -47,8 +47,9 @@ export class Http2Failure extends Error {
       goaway !== null && code === 'H2_GOAWAY' ? `GOAWAY with ${NAMES[goaway.code] ?? goaway.code}` : code,
     );
     this.code = code;
-    this.unsent =
-      id === undefined || past || (rstCode === REFUSED_STREAM && error?.code !== 'ERR_HTTP2_ERROR');
+    // Node gives every stream the code of a GOAWAY that ends the session, also those that it says were processed.
+    const refused = rstCode === REFUSED_STREAM && (goaway === null || goaway.code === 0);
+    this.unsent = id === undefined || past || (refused && error?.code !== 'ERR_HTTP2_ERROR');
   }
 }
 

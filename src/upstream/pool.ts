@@ -37,6 +37,9 @@ export interface PoolCounts {
 /** Asked to close one idle connection somewhere else, so that this pool may open one. */
 export type Reclaim = () => void;
 
+/** How long others wait for a connection that they may share, milliseconds: most are there sooner. */
+const PROMISE_MS = 500;
+
 export class Pool {
   readonly #all = new Set<Connection>();
   /** Last used last: the most recently used is taken first, so that what is not needed grows old. */
@@ -337,8 +340,16 @@ export class Pool {
     const connection = new Connection(this);
     connection.streams = 1;
     this.#all.add(connection);
-    if (claimant.http2 && !claimant.fresh) this.#coming.add(connection);
+    if (claimant.http2 && !claimant.fresh) this.#promise(connection);
     return connection;
+  }
+
+  /** Others wait for what is on its way, but not as long as it takes: one origin may have a slow address. */
+  #promise(connection: Connection): void {
+    this.#coming.add(connection);
+    setTimeout(() => {
+      if (this.#coming.delete(connection)) this.#reconcile();
+    }, PROMISE_MS).unref();
   }
 
   #takeShared(claimant: Claimant, now: number): Connection | null {

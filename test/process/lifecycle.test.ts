@@ -37,7 +37,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       started: true,
       draining: true,
       exchangesInFlight: 0,
-      tls: { insecure: [], stale: [] },
+      tls: { insecure: [], stale: [], pinned: [] },
     });
     assert.equal((await sidecar.ask('/livez')).status, 200);
     assert.equal((await call(sidecar.port, `${origin.url}/kept`, { agent })).status, 200);

@@ -158,7 +158,10 @@ test('nothing is written where another user has a hand in', (t) => {
 });
 
 test('paths have their places', () => {
-  assert.equal(defaultBundlePath(), join(tmpdir(), `outrigger-${process.getuid?.()}`, 'ca-bundle.pem'));
+  assert.equal(
+    defaultBundlePath(3128),
+    join(tmpdir(), `outrigger-${process.getuid?.()}`, 'ca-bundle-3128.pem'),
+  );
   assert.equal(truststorePathOf('/a/ca-bundle.pem'), '/a/ca-bundle.jks');
   assert.equal(truststorePathOf('/a.pem/roots.crt'), '/a.pem/roots.jks');
   assert.equal(truststorePathOf('/a.pem/roots'), '/a.pem/roots.jks');

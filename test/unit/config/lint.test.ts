@@ -114,7 +114,8 @@ test('ports to which no CONNECT is allowed are warned of on the ways that begin 
 });
 
 test('settings of interception that nothing asks for are warned of', () => {
-  const intercept = 'intercept: { leaves: 5 }\n';
+  assert.deepEqual(warningsOf('intercept: { leaves: 5 }\n'), [], 'bounds ask for nothing');
+  const intercept = 'intercept: { bundle: /run/ca.pem }\n';
   assert.deepEqual(keysOf(warningsOf(intercept)), ['intercept']);
   assert.deepEqual(keysOf(warningsOf(intercept + route('https: tunnel'))), ['intercept']);
   assert.deepEqual(warningsOf(intercept + route('https: intercept')), []);
