@@ -183,6 +183,8 @@ export class Exchange {
   idempotencyKey = false;
   /** The caller takes trailers, which HTTP/2 has to be told (RFC 9110, section 6.5.1). */
   teTrailers = false;
+  /** Its deadline runs and it is counted already: it was accepted before it was known what it is. */
+  accepted = false;
   /** What TLS asked for inside the tunnel; null: nothing, or it was not looked at. */
   serverName: string | null = null;
   informational: InformationalSink | null = null;

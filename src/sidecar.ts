@@ -22,7 +22,7 @@ import type { Dispatch, Exchange, ExchangeObserver } from './exchange.ts';
 import { pseudonymOf } from './headers/forwarding.ts';
 import { RandomPool, RequestIds } from './headers/request-id.ts';
 import { originKeyOf } from './layers/origin.ts';
-import { stack } from './layers/stack.ts';
+import { acceptance, stack } from './layers/stack.ts';
 import type { Policy, Route } from './policy/policy.ts';
 import { RouteTable } from './policy/route.ts';
 import type { Response } from './response.ts';
@@ -182,7 +182,7 @@ export class Sidecar {
       pseudonym,
       targets,
     });
-    const { forwards, tunnels, upgrades, verifies } = this.#stacks(context);
+    const { forwards, tunnels, upgrades, verifies, accepts } = this.#stacks(context);
     const ways = new Ways(targets, config.routes);
     // An upgraded connection is a tunnel, too.
     const counter = {
@@ -198,6 +198,7 @@ export class Sidecar {
       },
     };
     this.#interceptor = new Interceptor({
+      routes,
       contextFor: (host) => (this.#interception as Interception).leaves.contextFor(host),
       verify: (exchange) => {
         const { policy } = exchange.route;
@@ -228,6 +229,7 @@ export class Sidecar {
         protocols: access.tunnelProtocols,
         serverName: access.tunnelServerName,
         headTimeoutMs: config.listen.headTimeoutMs,
+        accept: (exchange) => accepts(exchange.route.policy)(exchange),
         dispatchFor: (route) => tunnels(route.policy),
         interceptor: this.#interceptor,
         counter,
@@ -265,6 +267,7 @@ export class Sidecar {
     forwards: (policy: Policy) => Dispatch<Response>;
     tunnels: (policy: Policy) => Dispatch<TunnelSocket>;
     verifies: (policy: Policy) => Dispatch<Verified>;
+    accepts: (policy: Policy) => Dispatch<void>;
     upgrades: (policy: Policy) => Dispatch<TunnelSocket>;
   } {
     const shared = { exchanges: this.#exchanges, origins: this.#origins, profiles: context.profiles };
@@ -272,6 +275,7 @@ export class Sidecar {
     const tunnels = new Map<Policy, Dispatch<TunnelSocket>>();
     const upgrades = new Map<Policy, Dispatch<TunnelSocket>>();
     const verifies = new Map<Policy, Dispatch<Verified>>();
+    const accepts = new Map<Policy, Dispatch<void>>();
     const carrying = carry(context);
     const verifying = verify(context);
     const tunnelling = openTunnel(context);
@@ -279,6 +283,7 @@ export class Sidecar {
     return {
       forwards: (policy) => remember(forwards, policy, () => stack(policy, shared, false, carrying)),
       tunnels: (policy) => remember(tunnels, policy, () => stack(policy, shared, true, tunnelling)),
+      accepts: (policy) => remember(accepts, policy, () => acceptance(policy, shared)),
       verifies: (policy) => remember(verifies, policy, () => stack(once(policy), shared, false, verifying)),
       upgrades: (policy) => remember(upgrades, policy, () => stack(policy, shared, true, upgrading)),
     };

@@ -8,7 +8,7 @@
  * wrong; no part of a key is ever in it.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 
 export interface AuthorityFiles {
   readonly certificateFile: string;
@@ -49,7 +49,8 @@ export function readAuthorityFiles(
 function readFile(path: string, secret: boolean): string {
   let file: number;
   try {
-    file = openSync(path, 'r');
+    // A pipe would make us wait for whoever writes into it.
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     throw new Error(`${path}: it cannot be read: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
   }

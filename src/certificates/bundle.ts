@@ -18,6 +18,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readFileSync,
   renameSync,
   type Stats,
   statSync,
@@ -28,7 +29,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { getCACertificates } from 'node:tls';
 import { AUTHORITY_NAME } from './authority.ts';
-import { javaTruststore } from './truststore.ts';
+import { javaTruststore, TRUSTSTORE_MAGIC } from './truststore.ts';
 
 export interface Bundle {
   /** PEM. */
@@ -97,8 +98,13 @@ function openDirectory(path: string): void {
   for (const stats of [lstatSync(path), statSync(path)]) {
     // Root can do all of this anyway, and shared directories of containers are root's.
     if (!isOurs(stats) && stats.uid !== 0) throw new Error(`${path} belongs to another user (${stats.uid})`);
-    // With the sticky bit nobody can move away what is not theirs.
-    if (!stats.isSymbolicLink() && (stats.mode & 0o022) !== 0 && (stats.mode & 0o1000) === 0)
+    // With the sticky bit nobody can move away what is not theirs; volumes of containers are root's, and open.
+    if (
+      stats.uid !== 0 &&
+      !stats.isSymbolicLink() &&
+      (stats.mode & 0o022) !== 0 &&
+      (stats.mode & 0o1000) === 0
+    )
       throw new Error(`${path} can be written to by others (mode 0${(stats.mode & 0o777).toString(8)})`);
   }
 }
@@ -109,6 +115,8 @@ function write(path: string, content: Buffer): void {
   if (target !== undefined && !isOurs(target))
     throw new Error(`${path} belongs to another user (${target.uid})`);
   if (target?.isDirectory()) throw new Error(`${path} is a directory`);
+  if (target?.isFile() && target.size > 0 && !isBundle(readFileSync(path)))
+    throw new Error(`${path} is there and is no bundle of certificates: nothing is written over it`);
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
   const { O_CREAT, O_EXCL, O_WRONLY } = constants;
   // O_EXCL follows no link and opens nothing that is there already.
@@ -125,6 +133,13 @@ function write(path: string, content: Buffer): void {
     unlinkSync(temporary);
     throw error;
   }
+}
+
+/** PEM certificates or a truststore, and no key among them. */
+function isBundle(content: Buffer): boolean {
+  if (content.includes('PRIVATE KEY')) return false;
+  if (content.includes('-----BEGIN CERTIFICATE-----')) return true;
+  return content.length >= 4 && content.readUInt32BE(0) === TRUSTSTORE_MAGIC;
 }
 
 function isOurs({ uid }: Stats): boolean {

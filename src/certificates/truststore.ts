@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 
 export const TRUSTSTORE_PASSWORD = 'changeit';
 
-const MAGIC = 0xfeedfeed;
+export const TRUSTSTORE_MAGIC = 0xfeedfeed;
 const VERSION = 2;
 const TRUSTED_CERTIFICATE = 2;
 /** The digest begins with these words, for whatever reason Java's authors had. */
@@ -26,7 +26,7 @@ export function javaTruststore(certificates: readonly Uint8Array[], createdMs: n
     der,
   ]);
   const store = Buffer.concat([
-    number32(MAGIC),
+    number32(TRUSTSTORE_MAGIC),
     number32(VERSION),
     number32(certificates.length),
     ...entries,

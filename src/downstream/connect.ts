@@ -20,7 +20,7 @@ export class Tunnels {
   }
 
   handle(request: IncomingMessage, duplex: Duplex, head: Buffer): void {
-    const { admission, targets, routes, interceptor, live } = this.#options;
+    const { admission, targets, interceptor, live } = this.#options;
     const socket = duplex as Socket;
     let target: Target | null = null;
     let refusal: OutriggerError | null = null;
@@ -32,7 +32,7 @@ export class Tunnels {
     } catch (error) {
       refusal = asOutriggerError(error);
     }
-    const interception = target === null ? null : interceptor.routeFor(routes, target);
+    const interception = target === null ? null : interceptor.routeFor(target);
     const via = interception === null ? ('tunnel' as const) : ('intercept' as const);
     const way = target && { target, path: '', via, prefix: null };
     const admitted = admission.admit(request, way, null, refusal, interception);

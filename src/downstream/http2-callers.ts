@@ -5,9 +5,10 @@
  * section 6.8 (GOAWAY before an end in good order), section 10.5 (what costs us more than the caller is
  * bounded). A connection without a stream is closed after `listen.idleTimeout`, and one whose caller does
  * not finish the opening of HTTP/2 after `listen.headTimeout`. An exchange that ends badly takes its
- * stream with it and nothing else.
+ * stream with it and nothing else. A caller's own GOAWAY is about streams of ours, which there are none of:
+ * its exchanges go on, and the connection ends with the last.
  */
-import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { clientOf } from './admission.ts';
 import { putInside } from './caller.ts';
@@ -115,6 +116,8 @@ class Http2Caller {
   readonly #home: StreamHome;
   /** Exchanges under way. */
   #active = 0;
+  /** The caller has said GOAWAY. */
+  #leaving = false;
   #timer: NodeJS.Timeout;
 
   constructor(session: ServerHttp2Session, socket: Socket, inside: boolean, options: Http2CallerOptions) {
@@ -126,6 +129,7 @@ class Http2Caller {
     session.on('error', ignore);
     session.once('remoteSettings', () => this.#wait(options.idleTimeoutMs));
     session.on('stream', this.#onStream);
+    session.on('goaway', this.#onGoaway);
   }
 
   stop(): void {
@@ -153,7 +157,22 @@ class Http2Caller {
 
   #over = (): void => {
     this.#active--;
-    if (this.#active === 0) this.#wait(this.#session.closed ? LINGER_MS : this.#options.idleTimeoutMs);
+    if (this.#active > 0) return;
+    if (this.#leaving) this.#session.close();
+    this.#wait(this.#session.closed ? LINGER_MS : this.#options.idleTimeoutMs);
+  };
+
+  /**
+   * Node would answer with a GOAWAY at once. Once that is out, an error of the caller's that ends the connection
+   * is no longer reported and the socket no longer read, so that nobody would see the caller go.
+   */
+  #onGoaway = (code: number): void => {
+    if (code !== constants.NGHTTP2_NO_ERROR || this.#active === 0) return;
+    this.#leaving = true;
+    const session = this.#session;
+    session.close = ignore;
+    // Node closes right after its listeners.
+    process.nextTick(() => Reflect.deleteProperty(session, 'close'));
   };
 
   #wait(ms: number): void {

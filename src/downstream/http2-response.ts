@@ -24,6 +24,10 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** RFC 9110, section 5.5. To Node a NUL would be the beginning of another field. */
 const VALUE = /^[\t -~\x80-\xff]*$/;
 
+/** Of final responses, the codes that Node writes in HTTP/2 (RFC 9110, section 15). */
+const STATUS_MIN = 200;
+const STATUS_MAX = 599;
+
 /** How often is looked whether END_STREAM has gone out to a caller that reads slowly, milliseconds. */
 const LOOK_MS = 10;
 
@@ -67,6 +71,8 @@ export class Http2Response extends EventEmitter implements CallerResponse {
 
   /** Throws where a field or the status cannot be written. `empty`: nothing but trailers may follow. */
   writeHead(status: number, _statusText: string, headers: string[], empty = false): void {
+    // Checked here, for a head that is held is out as far as anybody knows.
+    if (status < STATUS_MIN || status > STATUS_MAX) throw unwritable('the status');
     const head: string[] = [':status', String(status)];
     for (let i = 0; i + 1 < headers.length; i += 2) {
       const name = (headers[i] as string).toLowerCase();

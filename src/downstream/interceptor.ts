@@ -18,6 +18,7 @@ import { laidOver } from '../socket-reset.ts';
 type HandshakeResult = 'completed' | 'distrusted' | 'failed';
 
 export interface InterceptorOptions {
+  readonly routes: RouteTable;
   /** The certificate of a host, with its key; rejects where there can be none. */
   readonly contextFor: (host: string) => Promise<SecureContext>;
   /** Settles once the origin is known to be verified, or why it is not. */
@@ -49,13 +50,13 @@ export class Interceptor {
   }
 
   /** The route by which a CONNECT is intercepted; null: it is a tunnel. */
-  routeFor(routes: RouteTable, target: Target): Route | null {
-    const route = routes.connecting(target.host, target.port);
+  routeFor(target: Pick<Target, 'host' | 'port' | 'authority'>): Route | null {
+    const route = this.#options.routes.connecting(target.host, target.port);
     return route?.https === 'intercept' && !this.isPinned(target) ? route : null;
   }
 
   /** Whether a tunnel is one because a client of its host did not accept our certificate. */
-  isPinned({ authority }: Target): boolean {
+  isPinned({ authority }: Pick<Target, 'authority'>): boolean {
     const until = this.#pinned.get(authority);
     if (until === undefined) return false;
     if (Date.now() < until) return true;
@@ -160,13 +161,22 @@ export class Interceptor {
   }
 
   #pin(exchange: Exchange): void {
-    const { pinned, pinnedForMs, warn } = this.#options;
+    const { routes, pinned, pinnedForMs, warn } = this.#options;
+    const { host, port, authority } = exchange.target as Target;
     const fields = describe(exchange);
     if (pinned === 'refuse') {
       warn(fields, 'a client does not trust our certificate; it pins, or has not been given the CA bundle');
       return;
     }
-    this.#remember(this.#pinned, (exchange.target as Target).authority, pinnedForMs);
+    // In a tunnel nobody would see what is to be denied.
+    if (routes.dependsOnRequests(host, port)) {
+      warn(
+        fields,
+        'a client does not trust our certificate, and there is no tunnel for it: access depends on methods or paths',
+      );
+      return;
+    }
+    this.#remember(this.#pinned, authority, pinnedForMs);
     warn(
       { ...fields, tunnelForMs: pinnedForMs },
       'a client does not trust our certificate: its host is a tunnel for a while; it pins, or has not been given the CA bundle',

@@ -97,6 +97,7 @@ export class TargetReader {
 
   /** Whether a Host field names the target. */
   names(host: string, target: Target): boolean {
+    if (/[/?#\\@]/.test(host)) return false;
     try {
       return this.absolute(`${target.scheme}://${host}`).target.origin === target.origin;
     } catch {

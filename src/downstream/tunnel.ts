@@ -37,6 +37,8 @@ export interface TunnelOptions {
   readonly serverName: 'match' | 'any';
   /** For the first bytes inside, milliseconds. */
   readonly headTimeoutMs: number;
+  /** Before it is known what is inside: it is one exchange, and its time runs. */
+  readonly accept: Dispatch<void>;
   readonly dispatchFor: (route: Route) => Dispatch<FarEnd>;
   readonly interceptor: Interceptor;
   readonly counter: RelayCounter & { tunnelOpened(): void; tunnelClosed(): void };
@@ -93,11 +95,13 @@ export class Tunnel implements OpeningListener {
   }
 
   begin(refusal: OutriggerError | null): void {
-    const { ports, protocols, dispatchFor, headTimeoutMs } = this.#options;
+    const { ports, protocols, accept, dispatchFor, headTimeoutMs } = this.#options;
     const exchange = this.#exchange;
     const { port } = exchange.target ?? { port: 0 };
     const byName = this.#isRoutedByName;
-    if (refusal !== null && !(byName && refusal.name === 'access_denied')) {
+    // No route was found for what has said little yet; plain HTTP is asked about request by request.
+    const undecided = byName || (port === HTTP_PORT && exchange.route.name === 'default');
+    if (refusal !== null && !(undecided && refusal.name === 'access_denied')) {
       this.#refuse(refusal);
       return;
     }
@@ -110,9 +114,17 @@ export class Tunnel implements OpeningListener {
       this.#follow(dispatchFor(exchange.route));
       return;
     }
-    this.#accept();
-    exchange.pending = this.#cancelling;
-    this.#opening.look(headTimeoutMs, headTimeoutMs);
+    accept(exchange).then(
+      () => {
+        if (exchange.finished) return;
+        this.#accept();
+        exchange.pending = this.#cancelling;
+        this.#opening.look(headTimeoutMs, headTimeoutMs);
+      },
+      (thrown: unknown) => {
+        if (!exchange.finished) this.#refuse(asOutriggerError(thrown));
+      },
+    );
   }
 
   /**
@@ -202,12 +214,14 @@ export class Tunnel implements OpeningListener {
     const exchange = this.#exchange;
     const { host, port } = exchange.target as Target;
     exchange.serverName = serverName;
-    const { protocols, serverName: agreement, routes } = this.#options;
+    const { protocols, serverName: agreement, routes, interceptor } = this.#options;
     if (!protocols.includes('tls')) {
       this.#cut(new OutriggerError('tunnel_protocol_denied', 'TLS'), ALERTS.accessDenied);
       return;
     }
-    if (agreement === 'match' && serverName !== null && serverName !== host) {
+    // A certificate of ours is for the host that was asked for, and the origin's is verified for it.
+    const mustAgree = agreement === 'match' || exchange.via === 'intercept';
+    if (mustAgree && serverName !== null && serverName !== host) {
       const detail = `${serverName} inside ${host}`;
       this.#cut(new OutriggerError('server_name_denied', detail), ALERTS.unrecognizedName);
       return;
@@ -216,8 +230,14 @@ export class Tunnel implements OpeningListener {
       if (this.#isPortOpen) void this.#intercept();
       return;
     }
-    if (this.#isRoutedByName && serverName !== null)
+    if (this.#isRoutedByName && serverName !== null) {
+      if (interceptor.routeFor({ host: serverName, port, authority: `${serverName}:${port}` }) !== null) {
+        const detail = `${serverName} is intercepted: CONNECT has to name it`;
+        this.#cut(new OutriggerError('server_name_denied', detail), ALERTS.unrecognizedName);
+        return;
+      }
       exchange.route = routes.match('CONNECT', { scheme: 'https', host: serverName, port }, '');
+    }
     this.#pass();
   }
 

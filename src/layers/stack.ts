@@ -43,3 +43,16 @@ export function stack<R extends Retriable>(
   ];
   return layers.reduceRight<Dispatch<R>>((next, layer) => (layer ? layer(next) : next), innermost);
 }
+
+/**
+ * What an exchange meets that is accepted before it is known where it goes, as a CONNECT whose first bytes
+ * decide: it is one unit of load, and its time runs. The stack that it may meet later leaves both out.
+ */
+export function acceptance({ timeouts }: Policy, shared: Shared): Dispatch<void> {
+  const accepted: Dispatch<void> = (exchange) => {
+    exchange.accepted = true;
+    return Promise.resolve();
+  };
+  const limited = limit<void>(shared.exchanges)(accepted);
+  return timeouts.totalMs === null ? limited : deadline<void>(timeouts.totalMs)(limited);
+}

@@ -57,6 +57,17 @@ export class RouteTable {
     return null;
   }
 
+  /** Whether it depends on the requests to a host which of them may pass: then they must be seen. */
+  dependsOnRequests(host: string, port: number): boolean {
+    return this.#routes.some(({ match, access }) => {
+      const { hosts, ports, paths, methods } = match;
+      if (paths.length === 0 && methods.length === 0) return false;
+      if (access === 'allow' && this.#fallback.access === 'allow') return false;
+      if (ports.length > 0 && !ports.includes(port)) return false;
+      return hosts.length === 0 || hosts.some((pattern) => matchesHost(pattern, host));
+    });
+  }
+
   /** Whether a route is about such requests, wherever they go. */
   asksFor(route: Route, method: string, path: string): boolean {
     return asksFor(route, method, path);

@@ -355,6 +355,16 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     }
     // RFC 9113, section 8.7: not processed, so it may be sent again whatever the method.
     if (!this.#headOut && error instanceof Http2Failure && error.unsent) this.#attempt.delivery = 'unsent';
+    // TLS 1.3 lets a client finish its handshake before it hears that its certificate is wanted, or not.
+    const alert = this.#headOut
+      ? undefined
+      : /^ERR_SSL_.*_ALERT_(\w+)/.exec(this.#lease.connection?.broken?.code ?? '');
+    if (alert) {
+      const said =
+        alert[1] === 'CERTIFICATE_REQUIRED' ? 'wants a client certificate (tls.cert, tls.key)' : alert[1];
+      this.#fail(new OutriggerError('tls_protocol_error', `${this.#exchange.target?.origin}: ${said}`));
+      return;
+    }
     // The parser's word is the more telling one where the socket was destroyed for it.
     this.#fail(failureOf(error, this.#exchange.target?.origin ?? '', this.#headOut));
   }

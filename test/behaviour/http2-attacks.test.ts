@@ -338,3 +338,37 @@ test('a caller that takes the body and leaves no room for its end loses its exch
     await caller.got(RST_STREAM, 1);
     assert.equal((await cast.sidecar.line(1)).reason?.split(':')[0], 'caller_stalled');
   }));
+
+test('a caller that says GOAWAY and breaks the rules then has left at once', () =>
+  stage('', async (cast) => {
+    const origin = await cast.origin(() => {});
+    const attacker = await attackerOf(cast);
+    cast.expected++;
+    attacker.request(`${origin.url}/`, 1);
+    await until(() => origin.seen.length === 1, 'the request to arrive');
+    attacker.write(frame(GOAWAY, 0, 0, Buffer.alloc(8)), frame(DATA, 0, 1, [1]));
+    const line = await cast.sidecar.line(1);
+    assert.equal(line.outcome, 'aborted');
+    assert.match(line.reason ?? '', /^caller left/);
+    await attacker.ended();
+  }));
+
+test('a caller that says GOAWAY gets the answers to what it asked, and then the end', () =>
+  stage('', async (cast) => {
+    const waiting: (() => void)[] = [];
+    const origin = await cast.origin((_request, response) => {
+      waiting.push(() => response.end('late'));
+    });
+    const caller = await attackerOf(cast);
+    cast.expected += 2;
+    caller.request(`${origin.url}/`, 1);
+    caller.request(`${origin.url}/`, 3);
+    await until(() => waiting.length === 2, 'the requests to arrive');
+    caller.write(frame(GOAWAY, 0, 0, Buffer.alloc(8)), frame(PING, 0, 0, Buffer.alloc(8)));
+    await caller.got(PING);
+    for (const answer of waiting) answer();
+    await caller.got(DATA, 1);
+    await caller.got(DATA, 3);
+    assert.equal((await caller.got(GOAWAY)).payload.readUInt32BE(4), 0);
+    await caller.ended();
+  }));

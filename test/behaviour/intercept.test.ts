@@ -10,7 +10,9 @@ import { type TestContext, test } from 'node:test';
 import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls';
 import { type Cast, stage } from '../support/cast.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
+import { helloOfNode } from '../support/client-hello.ts';
 import { answer, HttpOrigin, type Script } from '../support/origin.ts';
+import { program } from '../support/program.ts';
 import { until } from '../support/until.ts';
 
 const certificates: Certificates | null = makeCertificates();
@@ -27,8 +29,9 @@ interface Play {
 interface Scene {
   readonly script?: Script;
   readonly pair?: keyof Omit<Certificates, 'ca'>;
-  /** More of the route and of the rest of the configuration. */
+  /** More of the route, more routes before it, and more of the rest of the configuration. */
   readonly route?: string;
+  readonly more?: string;
   readonly yaml?: string;
 }
 
@@ -50,6 +53,7 @@ async function intercepted(t: TestContext, scene: Scene, play: (play: Play) => P
 access: { tunnelPorts: [443, ${origin.port}] }
 intercept: { bundle: ${bundle} }
 routes:
+${scene.more ?? ''}
   - name: vendor
     match: { hosts: [localhost] }
     https: intercept
@@ -292,4 +296,94 @@ test('inside an intercepted connection neither a CONNECT nor another authority l
     assert.match(text, /^HTTP\/1.1 405 /);
     assert.equal(other.connections.total, 0);
     tls.destroy();
+  }));
+
+/** What `openssl s_client` does with a certificate that it does not trust: an alert. */
+async function distrust(t: TestContext, { cast, authority }: Play): Promise<void> {
+  const openssl = program(t, 'openssl', 'openssl') as string;
+  const words = ['s_client', '-proxy', `127.0.0.1:${cast.sidecar.port}`, '-connect', authority];
+  const more = ['-servername', 'localhost', '-verify_return_error', '-verify', '3'];
+  cast.expected++;
+  const child = spawn(openssl, [...words, ...more], {
+    stdio: 'ignore',
+    env: { SSL_CERT_FILE: '/dev/null', SSL_CERT_DIR: '/dev/null' },
+  });
+  await once(child, 'close');
+}
+
+test('a host that is not intercepted any more is shown by /readyz and by the lines of its tunnels', (t) =>
+  intercepted(t, {}, async (play) => {
+    const { cast, authority } = play;
+    await distrust(t, play);
+    await cast.sidecar.line(1);
+    const { tls } = (await (await fetch(`${cast.sidecar.adminUrl}/readyz`)).json()) as {
+      tls: { pinned: { host: string; until: string }[] };
+    };
+    assert.deepEqual(
+      tls.pinned.map(({ host }) => host),
+      [authority],
+    );
+    const socket = await secured(play, 1, { ca: certificates?.ca ?? '' });
+    socket.destroy();
+    const line = await cast.sidecar.line(2);
+    assert.equal(line.via, 'tunnel');
+    assert.match(String(line.reason), /^(?:not intercepted: a client|caller reset)/);
+  }));
+
+test('where access depends on paths, a client that does not trust us opens no tunnel past them', (t) =>
+  intercepted(
+    t,
+    {
+      more: '  - { name: no-admin, match: { hosts: [localhost], paths: ["/admin/*"] }, access: deny }',
+    },
+    async (play) => {
+      const { cast, authority } = play;
+      await distrust(t, play);
+      await cast.sidecar.line(1);
+      assert.ok(cast.sidecar.lines.some((line) => line.includes('access depends on methods or paths')));
+      const tls = await secured(play, 2);
+      assert.equal((await get(tls, '/ok', { Host: authority })).status, 200);
+      tls.destroy();
+      assert.equal((await cast.sidecar.line(2)).via, 'intercept');
+    },
+  ));
+
+test('a caller that hangs up in the handshake is seen at once', (t) =>
+  intercepted(t, { route: 'policy: { timeouts: { tls: 60s } }' }, async (play) => {
+    const { cast, authority } = play;
+    const caller = await cast.raw();
+    caller.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
+    await caller.until((text) => text.includes('\r\n\r\n'));
+    caller.received = '';
+    caller.write(await helloOfNode({ servername: 'localhost' }));
+    await caller.until((text) => text.length > 0, 'the ServerHello');
+    caller.socket.end();
+    const line = await cast.sidecar.line();
+    assert.match(String(line.reason), /^caller_tls_failed: the client hung up/);
+  }));
+
+test('a client that leaves without a request is warned of, once for each host', (t) =>
+  intercepted(t, {}, async (play) => {
+    for (let i = 1; i <= 2; i++) {
+      const tls = await secured(play, 1);
+      // The handshake is over on the other side, too.
+      await play.cast.sidecar.line(i);
+      tls.destroy();
+    }
+    const warned = (): string[] =>
+      play.cast.sidecar.lines.filter((line) => line.includes('left an intercepted connection'));
+    await until(() => warned().length > 0, 'the warning');
+    await play.cast.sidecar.line(2);
+    assert.equal(warned().length, 1);
+  }));
+
+test('accepted connections of which nothing is known yet count against limits.exchanges', (t) =>
+  intercepted(t, { yaml: 'limits: { exchanges: 2 }' }, async ({ cast, authority }) => {
+    const heads: string[] = [];
+    for (let i = 0; i < 3; i++) {
+      const caller = await cast.raw();
+      caller.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
+      heads.push((await caller.until((text) => text.includes('\r\n\r\n'))).slice(0, 12));
+    }
+    assert.deepEqual(heads, ['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 503']);
   }));

@@ -468,3 +468,27 @@ policy: { retry: { attempts: 1 } }`,
     },
   );
 });
+
+test('what an earlier route denies is denied by prefix, too', () =>
+  prefixed(
+    `  - { name: no-admin, match: { hosts: [vendor.test], paths: ["/admin/*"] }, access: deny }
+  - { name: no-delete, match: { methods: [DELETE] }, access: deny }
+${FRAUD}`,
+    async ({ cast, origin }) => {
+      for (const [path, method, route] of [
+        ['/fraud/admin/x', 'GET', 'no-admin'],
+        ['/fraud/x', 'DELETE', 'no-delete'],
+      ] as const) {
+        const got = await ask(cast, path, { method });
+        assert.deepEqual([got.status, JSON.parse(got.text).route], [403, route]);
+      }
+      assert.equal((await ask(cast, '/fraud/x')).status, 200);
+      assert.equal(origin.seen.length, 1);
+    },
+  ));
+
+test('a path that no prefix has is in the log, for whoever looks for it', () =>
+  prefixed(FRAUD, async ({ cast }) => {
+    assert.equal((await ask(cast, '/frauds/x?secret=1')).status, 404);
+    assert.equal((await cast.sidecar.line()).path, '/frauds/x');
+  }));

@@ -1,6 +1,7 @@
 /** The first bytes of a tunnel: what may be inside, by which name, in which time; and nothing else reaches the far end. */
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Edges } from '../../src/sidecar.ts';
 import type { RawCaller } from '../support/caller.ts';
@@ -14,6 +15,7 @@ import {
   serverNameExtension,
 } from '../support/client-hello.ts';
 import { RawOrigin } from '../support/origin.ts';
+import { folder } from '../support/process.ts';
 import { until } from '../support/until.ts';
 
 /** Hosts that were asked for: nothing is dialled without. */
@@ -472,3 +474,58 @@ test('a thousand openings at once, whole, half, broken, silent and reset, leave 
     },
   );
 });
+
+test('a CONNECT to an address is no way round the interception of the name that its TLS asks for', async (t) => {
+  const bundle = join(folder(t), 'bundle.pem');
+  await tunnels(
+    async ({ cast, origin, got }) => {
+      const caller = await opened(cast, `127.0.0.1:${origin.port}`);
+      caller.write(helloFor('secret.test'));
+      assert.equal(await caller.untilEnd(), '\x15\x03\x01\x00\x02\x02\x70', 'unrecognized_name');
+      assert.equal(got().length, 0);
+      const { reason } = await cast.sidecar.line();
+      assert.match(String(reason), /^server_name_denied: secret\.test is intercepted/);
+    },
+    {
+      access: ANY_NAME,
+      yaml: `intercept: { bundle: ${bundle} }\nroutes: [{ name: i, match: { hosts: [secret.test] }, https: intercept }]`,
+    },
+  );
+});
+
+test('where only routes pass, plain HTTP inside a CONNECT to port 80 is asked about request by request', () =>
+  tunnels(
+    async ({ cast, origin }) => {
+      const caller = await opened(cast, 'vendor.test:80');
+      cast.expected += 2;
+      const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: vendor.test\r\n\r\n`;
+      caller.write(get('/closed'));
+      await caller.until((text) => text.includes('}'), 'the refusal');
+      assert.match(caller.received, /^HTTP\/1\.1 403 /);
+      caller.received = '';
+      caller.write(get('/open'));
+      // Nobody listens there, or somebody who is none of ours: it has passed, which is what counts.
+      await cast.sidecar.line(3);
+      const [connect, closed, open] = cast.sidecar.exchanges;
+      assert.deepEqual([connect?.status, connect?.reason], [200, 'plain HTTP inside']);
+      assert.deepEqual([closed?.error, closed?.route], ['http_request_denied', 'default']);
+      assert.equal(open?.route, 'vendor');
+      assert.notEqual(open?.error, 'http_request_denied');
+      assert.equal(origin.connections.total, 0);
+    },
+    {
+      access: ', default: deny',
+      yaml: 'policy: { retry: { attempts: 1 } }\nroutes: [{ name: vendor, match: { hosts: [vendor.test], paths: ["/open"] } }]',
+    },
+  ));
+
+test('where only routes pass, TLS inside a CONNECT to port 80 is cut', () =>
+  tunnels(
+    async ({ cast }) => {
+      const caller = await opened(cast, 'vendor.test:80');
+      caller.write(helloFor('vendor.test'));
+      await caller.untilEnd();
+      assert.equal((await cast.sidecar.line()).error, 'http_request_denied');
+    },
+    { access: ', default: deny' },
+  ));

@@ -95,13 +95,34 @@ test('everybody may read both files and nobody else may write them, whatever the
 test('a bundle takes the place of another in one step, and leaves nothing lying about', (t) => {
   const directory = folder(t);
   const path = join(directory, 'ca.pem');
-  writeFileSync(path, 'old', { mode: 0o600 });
+  writeFileSync(path, '-----BEGIN CERTIFICATE-----\nold', { mode: 0o600 });
   const { ino } = statSync(path);
   writeBundle({ path, certificate: CERTIFICATE });
   assert.notEqual(statSync(path).ino, ino, 'a reader of the old one keeps the old one');
   assert.equal(statSync(path).mode & 0o777, 0o644);
   writeBundle({ path, certificate: CERTIFICATE });
   assert.deepEqual(readdirSync(directory).toSorted(), ['ca.jks', 'ca.pem']);
+});
+
+test('a file that is no bundle is not written over, least of all a key', (t) => {
+  const directory = folder(t);
+  const path = join(directory, 'ca.pem');
+  for (const content of ['precious', `${CERTIFICATE}\n-----BEGIN PRIVATE KEY-----\n`]) {
+    writeFileSync(path, content);
+    assert.throws(() => writeBundle({ path, certificate: CERTIFICATE }), /ca\.pem is there and is no bundle/);
+    assert.equal(readFileSync(path, 'utf8'), content);
+  }
+});
+
+test("a directory that others can write to is refused, unless it has the sticky bit or is root's, as volumes are", (t) => {
+  const directory = folder(t);
+  chmodSync(directory, 0o777);
+  const path = join(directory, 'ca.pem');
+  const write = () => writeBundle({ path, certificate: CERTIFICATE });
+  if (process.getuid?.() === 0) write();
+  else assert.throws(write, /can be written to by others/);
+  chmodSync(directory, 0o1777);
+  writeBundle({ path, certificate: CERTIFICATE });
 });
 
 test('a link of our own is replaced, and what it leads to is not written', (t) => {
