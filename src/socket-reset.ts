@@ -13,6 +13,11 @@ export function laidOver(tls: Socket, beneath: Socket): void {
   BENEATH.set(tls, beneath);
 }
 
+/** The socket that carries this one's TLS, if it was told of. */
+export function beneathOf(tls: Socket): Socket | null {
+  return BENEATH.get(tls) ?? null;
+}
+
 /** `over`: TLS on top of the socket, whose own end may be under way. */
 export function resetSocket(socket: Socket, over: Socket = socket): void {
   if (socket.destroyed) return;

@@ -15,6 +15,7 @@ import {
 } from '../headers/trace-context.ts';
 import type { Route } from '../policy/policy.ts';
 import type { RouteTable } from '../policy/route.ts';
+import { beneathOf } from '../socket-reset.ts';
 import type { CallerRequest } from './caller.ts';
 import type { TargetReader } from './target.ts';
 import type { Inside, Way } from './way.ts';
@@ -59,12 +60,17 @@ function versionOf(request: RequestHead): string {
 
 const LABEL = Symbol('client');
 
-/** The caller as `address:port`, worked out once for a connection. */
+/** The caller as `address:port`, worked out once for a connection, for Node forgets it with the connection. */
 export function clientOf(socket: Socket & { [LABEL]?: string }): string {
   let label = socket[LABEL];
   if (label === undefined) {
-    const address = socket.remoteAddress ?? 'unknown';
-    label = address.includes(':') ? `[${address}]:${socket.remotePort}` : `${address}:${socket.remotePort}`;
+    const beneath = beneathOf(socket);
+    if (beneath !== null) label = clientOf(beneath);
+    else if (socket.remoteAddress === undefined) label = 'unknown';
+    else {
+      const { remoteAddress: address, remotePort: port } = socket;
+      label = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+    }
     socket[LABEL] = label;
   }
   return label;

@@ -23,6 +23,9 @@ import { replyOf } from './reply.ts';
 import type { Holder } from './turns.ts';
 import type { Prefix, Way, Ways } from './way.ts';
 
+/** An answer of ours that ends the connection has so long to get out, milliseconds; each byte gives it more. */
+const LAST_ANSWER_MS = 1_000;
+
 export interface ForwardOptions {
   readonly admission: Admission;
   readonly ways: Ways;
@@ -242,10 +245,11 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   #onDrain = (): void => this.#upstream?.resume();
 
   /** Once upstream is done nobody else watches a caller that does not read the rest. */
-  #boundFlush(): void {
+  #boundFlush(isLast = false): void {
     const response = this.#response;
     if (response.writableLength === 0 || response.writableFinished) return;
-    const { idleMs } = this.exchange.route.policy.timeouts;
+    let { idleMs } = this.exchange.route.policy.timeouts;
+    if (isLast) idleMs = Math.min(idleMs, LAST_ANSWER_MS);
     this.exchange.pending = this;
     let left = response.writableLength;
     const watch = (): void => {
@@ -278,22 +282,21 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     // Where the framing is in doubt, or a body is yet to come that nobody wants, the connection ends.
     const { outcome, status } = error.row;
     const doubtful = error.row.fault === 'caller' && outcome === 'refused';
-    if (
+    const closes =
       doubtful ||
       error.name === 'request_malformed' ||
       error.name === 'request_body_incomplete' ||
       error.name === 'draining' ||
       this.holdsBack ||
-      status === 408
-    ) {
-      reply.headers.push('Connection', 'close');
-    }
+      status === 408;
+    if (closes) reply.headers.push('Connection', 'close');
     this.exchange.status = reply.status;
     const body = this.request.method === 'HEAD' ? '' : reply.body;
     response.writeHead(reply.status, reply.statusText, reply.headers, body === '');
     response.end(body === '' ? undefined : body);
     this.exchange.responseBytes += Buffer.byteLength(body);
-    this.#boundFlush();
+    // A stream takes nothing else along.
+    this.#boundFlush(closes && this.request.http2 !== true);
   }
 
   #cut(error: OutriggerError): void {

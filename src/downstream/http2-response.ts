@@ -40,7 +40,7 @@ export class Http2Response extends EventEmitter implements CallerResponse {
   sendDate = false;
   readonly #stream: ServerHttp2Stream;
   readonly #isHead: boolean;
-  /** Known to have no body; waits for the word that no trailers follow either, so that it ends with its head. */
+  /** Known to send no body; waits for the word that no trailers follow either, so that it ends with its head. */
   #held: string[] | null = null;
   #trailers: Record<string, string[]> = {};
   /** HEAD, 204, 205 and 304 (RFC 9110, section 6.4.1). */
@@ -73,16 +73,20 @@ export class Http2Response extends EventEmitter implements CallerResponse {
   writeHead(status: number, _statusText: string, headers: string[], empty = false): void {
     // Checked here, for a head that is held is out as far as anybody knows.
     if (status < STATUS_MIN || status > STATUS_MAX) throw unwritable('the status');
+    // RFC 9110, sections 15.3.5 and 15.3.6; what the origin sends all the same is dropped, and so is its length.
+    const contentless = status === 204 || status === 205;
     const head: string[] = [':status', String(status)];
     for (let i = 0; i + 1 < headers.length; i += 2) {
       const name = (headers[i] as string).toLowerCase();
       if (CONNECTION_SPECIFIC.has(name)) continue;
+      if (contentless && name === 'content-length') continue;
       checkField(name, headers[i + 1] as string);
       head.push(name, headers[i + 1] as string);
     }
-    this.#bodiless = this.#isHead || status === 204 || status === 205 || status === 304;
+    this.#bodiless = this.#isHead || contentless || status === 304;
     if (!this.#gone) {
-      if (empty && !this.#bodiless) this.#held = head;
+      // The content of a 205 may be on its way: its end is the exchange's, and so the stream's.
+      if (this.#bodiless ? status === 205 : empty) this.#held = head;
       else this.#respond(head, this.#bodiless);
     }
     this.headersSent = true;
@@ -132,7 +136,8 @@ export class Http2Response extends EventEmitter implements CallerResponse {
     if (this.#gone) return;
     const stream = this.#stream;
     if (this.#held) {
-      this.#sendHeld(this.#held, body === undefined && Object.keys(this.#trailers).length === 0);
+      const last = this.#bodiless || (body === undefined && Object.keys(this.#trailers).length === 0);
+      this.#sendHeld(this.#held, last);
     }
     if (body !== undefined && !this.#bodiless) stream.end(body);
     else stream.end();

@@ -133,6 +133,8 @@ export class Listener {
       socket.on('error', ignore);
       return;
     }
+    // While it is known.
+    clientOf(socket);
     this.#sockets.add(socket);
     // Node takes its own listener off at a CONNECT, also where that has to wait for its turn; an error that
     // nobody listens to ends the process.

@@ -618,3 +618,46 @@ test('a caller that closes its side has left', () =>
     assert.equal((await cast.sidecar.line(1)).outcome, 'aborted');
     await caller.ended();
   }));
+
+test('a status that HTTP/2 cannot say is a 502, with a body or without', () =>
+  stage('', async (cast) => {
+    const caller = await callerOf(cast);
+    for (const body of ['', 'abc']) {
+      const origin = await cast.rawOrigin(
+        once(`HTTP/1.1 600 Beyond\r\nContent-Length: ${body.length}\r\n\r\n${body}`),
+      );
+      cast.expected++;
+      const got = await caller.call(`${origin.url}/`);
+      assert.equal(got.status, 502);
+      const line = await cast.sidecar.line(cast.expected);
+      assert.equal(line.outcome, 'failed');
+      assert.match(line.reason ?? '', /^response_malformed/);
+    }
+  }));
+
+test('a 205 has no content, whatever its origin sends', () =>
+  stage('', async (cast) => {
+    const caller = await callerOf(cast);
+    for (const rest of [
+      'Content-Length: 3\r\n\r\nabc',
+      'Content-Length: 0\r\n\r\n',
+      'Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-A: 1\r\n\r\n',
+      'Connection: close\r\n\r\nabc',
+    ]) {
+      const origin = await cast.rawOrigin((socket) => {
+        socket.once('data', () => {
+          socket.write('HTTP/1.1 205 Reset Content\r\n');
+          socket.write(rest);
+          if (rest.startsWith('Connection')) socket.end();
+        });
+      });
+      cast.expected++;
+      const got = await caller.call(`${origin.url}/`);
+      assert.equal(got.status, 205, rest);
+      assert.equal(got.code, NO_ERROR, rest);
+      assert.equal(got.whole, true, rest);
+      assert.equal(got.text, '');
+      assert.equal(got.headers['content-length'], undefined);
+      assert.equal((await cast.sidecar.line(cast.expected)).outcome, 'completed', rest);
+    }
+  }));
