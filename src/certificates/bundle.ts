@@ -26,7 +26,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { getCACertificates } from 'node:tls';
 import { AUTHORITY_NAME } from './authority.ts';
 import { javaTruststore, TRUSTSTORE_MAGIC } from './truststore.ts';
@@ -90,9 +90,11 @@ function pemOf(der: Buffer): string {
 
 /** Makes it where it is missing, and refuses one in which somebody else could put what they like. */
 function openDirectory(path: string): void {
-  if (mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE }) !== undefined) {
-    // Whatever the umask is, an application of another user has to get in.
-    chmodSync(path, DIRECTORY_MODE);
+  const first = mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
+  if (first !== undefined) {
+    // Whatever the umask is, an application of another user has to get in, through each that was made.
+    const top = resolve(first);
+    for (let at = resolve(path); at.length >= top.length; at = dirname(at)) chmodSync(at, DIRECTORY_MODE);
   }
   // A link counts by its own owner first: who can point it elsewhere decides what an application trusts.
   for (const stats of [lstatSync(path), statSync(path)]) {

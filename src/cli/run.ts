@@ -4,6 +4,7 @@
  */
 
 import { trustMachineRoots } from '../certificates/machine-roots.ts';
+import { TlsFileError } from '../certificates/tls-files.ts';
 import type { ListenAddress } from '../config/config.ts';
 import { ConfigError, formatPlace, formatProblem } from '../config/problem.ts';
 import { ListenError, Sidecar, StartError } from '../sidecar.ts';
@@ -51,8 +52,9 @@ export async function run({ files, env, version, terminal, err }: RunOptions): P
   trustMachineRoots(env);
   const sink = createLog({ level: config.log.level, format: config.log.format });
   for (const warning of warnings) sink.log.warn({ at: formatPlace(warning) }, warning.message);
-  const sidecar = new Sidecar(config, version, sink);
+  let sidecar: Sidecar;
   try {
+    sidecar = new Sidecar(config, version, sink);
     const { proxy, admin, telemetry } = await sidecar.start();
     sink.log.info(
       {
@@ -65,7 +67,7 @@ export async function run({ files, env, version, terminal, err }: RunOptions): P
       'ready',
     );
   } catch (error) {
-    if (error instanceof StartError) {
+    if (error instanceof StartError || error instanceof TlsFileError) {
       err.write(`outrigger: ${error.key}: ${error.message}\n`);
       return INVALID;
     }

@@ -115,4 +115,14 @@ function lintPrefix({ prefix, origin, match }: Route, warn: Warn): void {
       ['match', 'hosts'],
       `does not name ${host}, where the prefix goes: what goes there otherwise than by ${prefix} takes another route; leave it out, or add the host`,
     );
+  if (match.ports.length > 0 && !match.ports.includes(origin.port))
+    warn(
+      ['match', 'ports'],
+      `does not name ${origin.port}, where the prefix goes: leave it out, or add the port`,
+    );
+  if (prefix !== '/' && match.paths.length > 0 && match.paths.every((path) => path.startsWith(`${prefix}/`)))
+    warn(
+      ['match', 'paths'],
+      `is about the paths of the origin, which is asked without ${prefix}: leave that out, unless the origin has such paths`,
+    );
 }

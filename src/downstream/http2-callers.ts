@@ -8,7 +8,12 @@
  * stream with it and nothing else. A caller's own GOAWAY is about streams of ours, which there are none of:
  * its exchanges go on, and the connection ends with the last.
  */
-import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import {
+  constants,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { Socket } from 'node:net';
 import { clientOf } from './admission.ts';
 import { putInside } from './caller.ts';

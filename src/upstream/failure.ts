@@ -35,6 +35,8 @@ const BY_CODE: Readonly<Record<string, ErrorName>> = {
   H2_INADEQUATE_SECURITY: 'connection_terminated',
   H2_HTTP_1_1_REQUIRED: 'connection_terminated',
   H2_UNKNOWN: 'connection_terminated',
+  // Under several streams, and any of them may have been the cause.
+  H2_CONNECTION_BROKEN: 'connection_terminated',
   // The frames are not what they should be, whoever found out.
   H2_PROTOCOL_ERROR: 'response_malformed',
   H2_FLOW_CONTROL_ERROR: 'response_malformed',
@@ -55,6 +57,7 @@ const WORDS: Readonly<Record<string, string>> = {
   UND_ERR_HEADERS_OVERFLOW: 'more than limits.headerBytes',
   H2_CANCEL: 'closed',
   H2_REFUSED_STREAM: 'refused the stream',
+  H2_CONNECTION_BROKEN: 'broke the protocol on a connection that several requests shared',
   H2_HTTP_1_1_REQUIRED: 'wants HTTP/1.1: set http2: false',
   H2_ENHANCE_YOUR_CALM: 'ENHANCE_YOUR_CALM: more than limits.headerBytes, or more requests than it wants',
 };

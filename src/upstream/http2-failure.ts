@@ -1,6 +1,7 @@
 /**
  * Why a stream of HTTP/2 ended before its response did, as one error with a code: that of RFC 9113, section
- * 7, with `H2_` in front, or that of the socket.
+ * 7, with `H2_` in front, or that of the socket; H2_CONNECTION_BROKEN is our own, for a connection error
+ * (section 5.4.1) under a stream that need not have caused it.
  *
  * Rule: `unsent` only where the protocol says that the request was not processed (RFC 9113, section 8.7): it
  * was refused, or the origin's GOAWAY named a last stream before it (section 6.8), or it was never begun.
@@ -23,6 +24,8 @@ export interface StreamEnd {
   readonly error: NodeJS.ErrnoException | null;
   /** Of the origin's GOAWAY; null: none came. */
   readonly goaway: Goaway | null;
+  /** The connection broke under several streams, and nothing says that it was for this one. */
+  readonly bystander: boolean;
 }
 
 export interface Goaway {
@@ -35,12 +38,13 @@ export class Http2Failure extends Error {
   readonly unsent: boolean;
 
   constructor(end: StreamEnd) {
-    const { id, goaway, error, rstCode } = end;
+    const { id, goaway, error, rstCode, bystander } = end;
     const past = goaway !== null && id !== undefined && id > goaway.lastStreamId;
     let code: string;
     if (past || (goaway !== null && goaway.code !== 0)) code = 'H2_GOAWAY';
     // Node's own word for bytes that are no frames; it says more than the code beside it.
-    else if (error?.code === 'ERR_HTTP2_ERROR') code = 'H2_PROTOCOL_ERROR';
+    else if (error?.code === 'ERR_HTTP2_ERROR')
+      code = bystander ? 'H2_CONNECTION_BROKEN' : 'H2_PROTOCOL_ERROR';
     else if (error !== null && !error.code?.startsWith('ERR_HTTP2_')) code = error.code ?? '';
     else code = `H2_${NAMES[rstCode] ?? 'UNKNOWN'}`;
     super(

@@ -49,6 +49,10 @@ export class Http2Session implements StreamHome {
   readonly #session: ClientHttp2Session;
   #allowed = 1;
   #spent = false;
+  /** Streams whose end has not come. */
+  #live = 0;
+  /** Two or more have been open at once since it last had none. */
+  #shared = false;
   #probe: NodeJS.Timeout | null = null;
 
   constructor(socket: Socket, headerBytes: number, owner: SessionOwner) {
@@ -82,6 +86,7 @@ export class Http2Session implements StreamHome {
     session.on('goaway', (code, lastStreamId) => {
       this.goaway = { code, lastStreamId };
       this.#spent = true;
+      if (code === 0) this.#keepListening();
       owner.sessionChanged();
     });
     // RFC 9113, section 8.4: forbidden, but allowed until the origin has acknowledged that.
@@ -112,11 +117,20 @@ export class Http2Session implements StreamHome {
       const raw = session.request(requestFields(request), { endStream: body === null });
       if ((raw.id ?? 0) >= LAST_STREAM_ID) this.#spent = true;
       stream = new Http2Stream(raw, handler, this);
+      this.#shared = this.#live++ > 0;
     } catch (error) {
       process.nextTick(() => handler.onResponseError(null as never, error as Error));
       return;
     }
     stream.begin(body);
+  }
+
+  streamOver(): void {
+    this.#live--;
+  }
+
+  get shared(): boolean {
+    return this.#shared;
   }
 
   /** A stream got no answer: is anybody there? Until it is known, no more streams are begun. */
@@ -141,6 +155,19 @@ export class Http2Session implements StreamHome {
     this.#stopProbing();
     this.#spent = true;
     this.#session.close();
+  }
+
+  /**
+   * After a GOAWAY without an error Node closes the session, and once a bad frame has come to a closed one,
+   * neither that nor the end of the socket is ever told to the streams that are left (26.10). So it stays
+   * open: the next call, which is Node's, does nothing, and the one after the last stream is ours.
+   */
+  #keepListening(): void {
+    const session = this.#session;
+    const { close } = session;
+    session.close = () => {
+      session.close = close;
+    };
   }
 
   #stopProbing(): void {

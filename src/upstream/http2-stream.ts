@@ -5,7 +5,8 @@
  * Rules: both directions flow at once and each at the pace of who takes it: a piece of the request goes out
  * when there is room in the origin's window, and a response that nobody reads closes ours (RFC 9113, section
  * 5.2). A body is whole only with the END_STREAM of the origin (section 8.1); a reset is never its end,
- * whatever its code. The handler hears one end, once, and nothing after it. It knows no exchange.
+ * whatever its code; and once END_STREAM has come, no end of the connection takes any of it away, however
+ * slowly it is read. The handler hears one end, once, and nothing after it. It knows no exchange.
  */
 import { type ClientHttp2Stream, constants } from 'node:http2';
 import { CANCEL, type Goaway, Http2Failure, Http2Malformed } from './http2-failure.ts';
@@ -42,6 +43,10 @@ export interface StreamHome {
   readonly goaway: Goaway | null;
   /** Bound of a response head, bytes. */
   readonly headerBytes: number;
+  /** Whoever asked on one of its streams has heard the end. */
+  streamOver(): void;
+  /** Where the connection breaks, another stream may be to blame, also one that is over. */
+  readonly shared: boolean;
 }
 
 /** A body that is here whole goes out in pieces of this size, so that its progress can be seen; bytes. */
@@ -58,8 +63,12 @@ export class Http2Stream implements StreamController {
   readonly #handler: StreamHandler;
   readonly #home: StreamHome;
   #error: NodeJS.ErrnoException | null = null;
-  /** The origin has ended the stream itself. */
-  #whole = false;
+  /** What was not read yet when the origin itself ended the stream, at most its window; null: it has not. */
+  #held: Buffer[] | null = null;
+  #holding = false;
+  #paused = false;
+  /** Nothing comes after it: no trailers either. */
+  #ended = false;
   #headOut = false;
   #over = false;
   #drained: (() => void) | null = null;
@@ -72,8 +81,10 @@ export class Http2Stream implements StreamController {
     // be told from each other: what comes after the reset is Node's doing, not the origin's.
     const push = stream.push.bind(stream);
     stream.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-      if (chunk === null && !stream.closed && !stream.destroyed) this.#whole = true;
-      return push(chunk, encoding);
+      const whole = chunk === null && !stream.closed && !stream.destroyed;
+      const more = push(chunk, encoding);
+      if (whole) this.#hold();
+      return more;
     };
     stream.on('headers', (_headers, _flags, raw: string[]) => this.#head(raw));
     stream.on('response', (_headers, flags, raw: string[]) => {
@@ -85,7 +96,9 @@ export class Http2Stream implements StreamController {
     });
     stream.on('drain', () => this.#wake());
     stream.on('end', () => {
-      if (this.#whole) this.#finish();
+      if (this.#held === null) return;
+      this.#ended = true;
+      this.#deliver();
     });
     stream.on('error', (error: NodeJS.ErrnoException) => {
       this.#error = error;
@@ -94,23 +107,26 @@ export class Http2Stream implements StreamController {
   }
 
   get paused(): boolean {
-    return this.#stream.isPaused();
+    return this.#paused;
   }
 
   pause(): void {
+    this.#paused = true;
     this.#stream.pause();
   }
 
   resume(): void {
-    if (!this.#over) this.#stream.resume();
+    this.#paused = false;
+    if (this.#over) return;
+    this.#stream.resume();
+    this.#deliver();
   }
 
   abort(reason: Error): void {
     if (this.aborted) return;
     this.aborted = true;
     this.reason = reason;
-    this.#over = true;
-    this.#wake();
+    this.#settle();
     this.#stream.close(CANCEL);
     // What has come and was not read must not hold the stream, and with it the session, open.
     this.#stream.resume();
@@ -190,27 +206,67 @@ export class Http2Stream implements StreamController {
     this.#handler.onResponseStart(this, status, null);
     if (status < 200) return;
     this.#stream.on('data', (chunk: Buffer) => {
-      if (!this.#over) this.#handler.onResponseData(this, chunk);
+      if (!this.#over && !this.#holding) this.#handler.onResponseData(this, chunk);
     });
+  }
+
+  /** Takes what Node still has: it throws that away where the connection ends before it was read. */
+  #hold(): void {
+    const held: Buffer[] = [];
+    this.#holding = true;
+    for (;;) {
+      const chunk = this.#stream.read() as Buffer | null;
+      if (chunk === null) break;
+      for (let at = 0; at < chunk.length; at += PIECE_BYTES) held.push(chunk.subarray(at, at + PIECE_BYTES));
+    }
+    this.#holding = false;
+    this.#held = this.#over ? [] : held;
+  }
+
+  #deliver(): void {
+    const held = this.#held;
+    if (held === null || !this.#headOut) return;
+    while (!this.#paused && !this.#over) {
+      const chunk = held.shift();
+      if (chunk === undefined) break;
+      this.#handler.onResponseData(this, chunk);
+    }
+    if (this.#ended && !this.#paused) this.#finish();
   }
 
   #finish(): void {
     if (this.#over) return;
-    this.#over = true;
-    this.#wake();
+    this.#settle();
     this.#handler.onResponseEnd(this);
   }
 
   #fail(error: Error): void {
     if (this.#over) return;
-    this.#over = true;
-    this.#wake();
+    this.#settle();
     this.#stream.close(CANCEL);
     this.#handler.onResponseError(this, error);
   }
 
+  #settle(): void {
+    if (!this.#over) this.#home.streamOver();
+    this.#over = true;
+    this.#held = null;
+    this.#wake();
+  }
+
   #closed(): void {
+    if (this.#over) return;
+    if (this.#held !== null && this.#headOut) {
+      // It may have been closed for its request, or for others: the response is here whole.
+      this.#ended = true;
+      this.#wake();
+      this.#deliver();
+      return;
+    }
     const { id, rstCode } = this.#stream;
-    this.#fail(new Http2Failure({ id, rstCode, error: this.#error, goaway: this.#home.goaway }));
+    const error = this.#error;
+    // Node does not say which stream the origin broke a rule on; one that had its head may be in the middle.
+    const bystander = error?.code === 'ERR_HTTP2_ERROR' && this.#home.shared && !this.#headOut;
+    this.#fail(new Http2Failure({ id, rstCode, error, goaway: this.#home.goaway, bystander }));
   }
 }

@@ -6,8 +6,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import type { TLSSocket } from 'node:tls';
 import { type Cast, stage } from '../support/cast.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
+import { answerOf, Http2Caller } from '../support/http2-caller.ts';
 import { type Frame, FrameOrigin, frame, Http2Origin, type StreamScript } from '../support/http2-origin.ts';
 import { bufferBytes } from '../support/memory.ts';
 import { until } from '../support/until.ts';
@@ -40,8 +42,8 @@ async function http2Origin(
 
 async function frameOrigin(
   cast: Cast,
-  onFrame: (frame: Frame, socket: import('node:tls').TLSSocket) => void,
-  onSocket?: (socket: import('node:tls').TLSSocket) => void,
+  onFrame: (frame: Frame, socket: TLSSocket) => void,
+  onSocket?: (socket: TLSSocket) => void,
 ): Promise<FrameOrigin> {
   const origin = await FrameOrigin.start(good, onFrame, onSocket);
   cast.atEnd(() => origin.close());
@@ -533,4 +535,123 @@ test('a flood of settings or pings closes the connection and nothing else', opti
     const other = await http2Origin(cast, ok);
     assert.equal((await cast.call(`${other.url}/`)).status, 200);
   }),
+);
+
+const goaway = (last: number, code: number): Buffer => frame(GOAWAY, 0, 0, u32(last, code));
+
+const endings: readonly (readonly [string, (socket: TLSSocket, id: number) => void])[] = [
+  ['a FIN', (socket) => socket.end()],
+  ['GOAWAY and a FIN', (socket, id) => socket.end(goaway(id, 0))],
+  ['GOAWAY with an error and a FIN', (socket, id) => socket.end(goaway(id, 1))],
+  ['a FIN without close_notify', (socket) => socket.destroy()],
+  ['bytes that are no frames', (socket) => socket.write(Buffer.alloc(200, 0xff))],
+];
+
+for (const method of ['GET', 'POST']) {
+  for (const [what, finish] of endings) {
+    test(`the whole response to a ${method} outlives ${what} while its caller reads slowly`, options, () =>
+      stage(yaml('retry: { attempts: 1 }'), async (cast) => {
+        const size = 200_000;
+        const trailer = Buffer.from([0x00, 3, 0x78, 0x2d, 0x74, 1, 0x31]);
+        let closed = false;
+        const origin = await frameOrigin(cast, (one, socket) => {
+          if (one.type !== HEADERS) return;
+          const id = one.streamId;
+          socket.once('close', () => {
+            closed = true;
+          });
+          socket.write(frame(HEADERS, END_HEADERS, id, STATUS_200));
+          for (let left = size; left > 0; left -= 10_000) {
+            socket.write(frame(DATA, 0, id, Buffer.alloc(10_000, 'x')));
+          }
+          socket.write(frame(HEADERS, END_HEADERS | END_STREAM, id, trailer));
+          finish(socket, id);
+        });
+        const caller = await Http2Caller.connect(cast.sidecar.port, {
+          settings: { initialWindowSize: 1_000 },
+        });
+        cast.atEnd(() => caller.leave());
+        cast.expected++;
+        const stream = caller.open(`${origin.url}/`, { ':method': method }, method === 'GET');
+        const answered = answerOf(stream);
+        stream.pause();
+        await until(() => closed, 'the end of the connection');
+        if (method === 'POST') stream.end();
+        stream.resume();
+        const answer = await answered;
+        assert.equal(answer.body.length, size);
+        assert.deepEqual([answer.whole, answer.trailers?.['x-t']], [true, '1']);
+      }),
+    );
+  }
+}
+
+for (const [what, then] of [
+  [
+    'a frame on a stream that is none',
+    (socket: TLSSocket) => socket.write(frame(DATA, 0, 21, Buffer.from('x'))),
+  ],
+  ['bytes that are no frames', (socket: TLSSocket) => socket.write(Buffer.alloc(200, 0xff))],
+  [
+    'bytes that are no frames, and a FIN',
+    (socket: TLSSocket) => {
+      socket.write(Buffer.alloc(200, 0xff));
+      socket.end();
+    },
+  ],
+  ['a FIN', (socket: TLSSocket) => socket.end()],
+] as const) {
+  test(`after a GOAWAY, ${what} ends the streams that are left at once`, options, () =>
+    stage(yaml('retry: { attempts: 1 }, timeouts: { head: 30s, idle: 30s }'), async (cast) => {
+      const sockets = new Set<TLSSocket>();
+      const origin = await frameOrigin(cast, (one, socket) => {
+        if (one.type !== HEADERS) return;
+        socket.write(goaway(0x7fffffff, 0));
+        sockets.add(socket);
+        socket.once('close', () => sockets.delete(socket));
+        then(socket);
+      });
+      const began = performance.now();
+      assert.equal((await cast.call(`${origin.url}/`)).status, 502);
+      assert.ok(performance.now() - began < 10_000);
+      await until(() => sockets.size === 0, 'the connection to be closed');
+    }),
+  );
+}
+
+test('a stream that shared a connection with a broken one is sent again where that is safe', options, () =>
+  stage(
+    yaml('pool: { connections: 1 }, retry: { attempts: 2, backoff: { initial: 1ms, max: 1ms } }'),
+    async (cast) => {
+      let first: TLSSocket | null = null;
+      const ids: number[] = [];
+      const origin = await frameOrigin(cast, (one, socket) => {
+        if (one.type !== HEADERS) return;
+        first ??= socket;
+        if (socket === first) ids.push(one.streamId);
+        if (socket !== first || ids.length === 1) {
+          socket.write(frame(HEADERS, END_HEADERS | END_STREAM, one.streamId, STATUS_200));
+        } else if (ids.length === 2) {
+          socket.write(frame(HEADERS, END_HEADERS, one.streamId, STATUS_200));
+        } else if (ids.length === 4) socket.write(Buffer.alloc(200, 0xff));
+      });
+      assert.equal((await cast.call(`${origin.url}/warm`)).status, 200);
+      const inBody = assert.rejects(cast.call(`${origin.url}/body`));
+      await until(() => ids.length === 2, 'the stream in its body');
+      const siblings = ['GET', 'POST'].map((method) => cast.call(`${origin.url}/${method}`, { method }));
+      const [get, post] = await Promise.all(siblings);
+      await inBody;
+      assert.deepEqual([get?.status, post?.status], [200, 502]);
+      const errors: Record<string, string | null> = {};
+      for (const n of [2, 3, 4]) {
+        const { path, error } = await cast.sidecar.line(n);
+        errors[String(path)] = error;
+      }
+      assert.deepEqual(errors, {
+        '/body': 'http_protocol_error',
+        '/GET': null,
+        '/POST': 'connection_terminated',
+      });
+    },
+  ),
 );

@@ -135,3 +135,12 @@ test('a prefix whose hosts leave out its own origin is warned of; shadowing anot
   const longer = '\n  - { name: b, prefix: /a/b, origin: "https://b.example" }';
   assert.deepEqual(warningsOf(route(...prefix) + longer), []);
 });
+
+test('a prefix whose ports leave out its origin, or whose paths have the prefix in front, is warned of', () => {
+  const prefix = ['prefix: /a', 'origin: https://api.a.example'];
+  const keys = (match: string): unknown => keysOf(warningsOf(route(...prefix, `match: { ${match} }`)));
+  assert.deepEqual(keys('ports: [8443]'), ['match.ports']);
+  assert.deepEqual(keys('ports: [443, 8443]'), []);
+  assert.deepEqual(keys('paths: ["/a/*"]'), ['match.paths']);
+  assert.deepEqual(keys('paths: ["/a/*", "/v1/*"]'), []);
+});

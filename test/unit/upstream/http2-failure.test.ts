@@ -4,7 +4,7 @@ import { failureOf } from '../../../src/upstream/failure.ts';
 import { Http2Failure } from '../../../src/upstream/http2-failure.ts';
 import { fieldBytes, requestFields, responseFields, statusOf } from '../../../src/upstream/http2-fields.ts';
 
-const end = { id: 5, rstCode: 8, error: null, goaway: null };
+const end = { id: 5, rstCode: 8, error: null, goaway: null, bystander: false };
 
 test('only what the protocol says was not processed is unsent', () => {
   assert.equal(new Http2Failure({ ...end, rstCode: 7 }).unsent, true, 'REFUSED_STREAM');
@@ -15,6 +15,14 @@ test('only what the protocol says was not processed is unsent', () => {
   for (let rstCode = 0; rstCode < 20; rstCode++) {
     assert.equal(new Http2Failure({ ...end, rstCode }).unsent, rstCode === 7, String(rstCode));
   }
+});
+
+test('a connection that breaks condemns the one stream on it, and none of several', () => {
+  const error = Object.assign(new Error('Protocol error'), { code: 'ERR_HTTP2_ERROR' });
+  const named = (bystander: boolean): string =>
+    failureOf(new Http2Failure({ ...end, error, bystander }), 'https://origin', false).name;
+  assert.equal(named(false), 'response_malformed');
+  assert.equal(named(true), 'connection_terminated');
 });
 
 test('every code of the protocol, and of none, has a row in the error table that is not a bug of ours', () => {
