@@ -163,8 +163,15 @@ class Http2Caller {
   #over = (): void => {
     this.#active--;
     if (this.#active > 0) return;
-    if (this.#leaving) this.#session.close();
-    this.#wait(this.#session.closed ? LINGER_MS : this.#options.idleTimeoutMs);
+    if (this.#leaving) this.#part();
+    else this.#wait(this.#session.closed ? LINGER_MS : this.#options.idleTimeoutMs);
+  };
+
+  /** The caller has said GOAWAY, and nothing of it is under way. */
+  #part = (): void => {
+    if (this.#active > 0) return;
+    this.#session.close();
+    this.#wait(LINGER_MS);
   };
 
   /**
@@ -172,12 +179,14 @@ class Http2Caller {
    * is no longer reported and the socket no longer read, so that nobody would see the caller go.
    */
   #onGoaway = (code: number): void => {
-    if (code !== constants.NGHTTP2_NO_ERROR || this.#active === 0) return;
+    if (code !== constants.NGHTTP2_NO_ERROR) return;
     this.#leaving = true;
     const session = this.#session;
     session.close = ignore;
     // Node closes right after its listeners.
     process.nextTick(() => Reflect.deleteProperty(session, 'close'));
+    // Node reports a stream that came just before only after this.
+    setImmediate(this.#part);
   };
 
   #wait(ms: number): void {

@@ -339,19 +339,26 @@ test('a caller that takes the body and leaves no room for its end loses its exch
     assert.equal((await cast.sidecar.line(1)).reason?.split(':')[0], 'caller_stalled');
   }));
 
-test('a caller that says GOAWAY and breaks the rules then has left at once', () =>
-  stage('', async (cast) => {
-    const origin = await cast.origin(() => {});
-    const attacker = await attackerOf(cast);
-    cast.expected++;
-    attacker.request(`${origin.url}/`, 1);
-    await until(() => origin.seen.length === 1, 'the request to arrive');
-    attacker.write(frame(GOAWAY, 0, 0, Buffer.alloc(8)), frame(DATA, 0, 1, [1]));
-    const line = await cast.sidecar.line(1);
-    assert.equal(line.outcome, 'aborted');
-    assert.match(line.reason ?? '', /^caller left/);
-    await attacker.ended();
-  }));
+for (const together of [false, true]) {
+  const how = together ? 'in the packet of its request' : 'later';
+  test(`a caller that says GOAWAY ${how} and breaks the rules then has left at once`, () =>
+    stage('', async (cast) => {
+      const origin = await cast.origin(() => {});
+      const attacker = await attackerOf(cast);
+      cast.expected++;
+      const head = frame(HEADERS, 5, 1, fieldBlock(requestFields(`${origin.url}/`)));
+      const goaway = frame(GOAWAY, 0, 0, Buffer.alloc(8));
+      if (together) attacker.write(head, goaway);
+      else attacker.write(head);
+      await until(() => origin.seen.length === 1, 'the request to arrive');
+      if (!together) attacker.write(goaway);
+      attacker.write(frame(DATA, 0, 1, [1]));
+      const line = await cast.sidecar.line(1);
+      assert.equal(line.outcome, 'aborted');
+      assert.match(line.reason ?? '', /^caller left/);
+      await attacker.ended();
+    }));
+}
 
 test('a caller that says GOAWAY gets the answers to what it asked, and then the end', () =>
   stage('', async (cast) => {
