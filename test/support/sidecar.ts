@@ -31,6 +31,7 @@ export interface LoggedAttempt {
 /** The log line of an exchange. */
 export interface LoggedExchange {
   readonly requestId: string;
+  readonly client: string;
   readonly traceId: string | null;
   readonly method: string;
   readonly scheme: string | null;
