@@ -164,7 +164,7 @@ export class Http2Session implements StreamHome {
    */
   #keepListening(): void {
     const session = this.#session;
-    const { close } = session;
+    const close = session.close.bind(session);
     session.close = () => {
       session.close = close;
     };
