@@ -215,6 +215,7 @@ routes:
         assert.deepEqual(tls, {
           insecure: [{ route: 'lenient', reason: 'their certificate is late', until: FUTURE }],
           stale: [],
+          pinned: [],
         });
         for (const pick of ['expired', 'wrongHost', 'selfSigned'] as const) {
           const origin = await tlsOrigin(cast, common[pick]);
@@ -249,7 +250,7 @@ test('the day after the last day of insecure, new connections are verified again
       t.mock.timers.enable({ apis: ['Date'], now: Date.parse(`${today}T00:00:00Z`) + 86_400_000 });
       proveRefused(await cast.call(url), /CERT_HAS_EXPIRED/);
       await until(() => logged(cast, 'verified again').length > 0, 'the word in the log');
-      assert.deepEqual((await ready(cast)).tls, { insecure: [], stale: [] });
+      assert.deepEqual((await ready(cast)).tls, { insecure: [], stale: [], pinned: [] });
       t.mock.timers.reset();
       assert.equal(logged(cast, 'verified again').length, 1);
       assert.equal(logged(cast, 'verified again')[0]?.['route'], 'lenient');
