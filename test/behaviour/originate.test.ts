@@ -237,3 +237,16 @@ test('a route that denies is a 403 before anything is dialled', { skip }, () =>
     { route: ', access: deny' },
   ),
 );
+
+test('plain HTTP to port 80 does not get to a port 443 that another route denies', { skip }, () =>
+  stage(
+    `routes:
+  - { name: shut, match: { hosts: [vendor.test], ports: [443] }, access: deny }
+  - { name: vendor, match: { hosts: [vendor.test] }, https: originate }`,
+    async (cast) => {
+      const refused = await cast.call('http://vendor.test/');
+      assert.equal(refused.status, 403);
+      assert.equal(JSON.parse(refused.text).route, 'shut');
+    },
+  ),
+);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -250,4 +250,16 @@ routes: [{ name: a, https: intercept }]
   assert.match(intercepting.stdout, /-Djavax\.net\.ssl\.trustStore=\/run\/it'\\''s\/ca\.jks/);
   const anyPort = await outrigger(t, ['env'], { env: { OUTRIGGER__LISTEN__PROXY: '127.0.0.1:0' } });
   assert.equal(anyPort.code, 2);
+});
+
+test('a start that fails leaves the bundle of a sidecar that runs as it is', async (t) => {
+  const bundle = join(folder(t), 'bundle.pem');
+  const yaml = `intercept: { bundle: ${bundle} }\nroutes: [{ name: a, match: { hosts: [a.test] }, https: intercept }]\n`;
+  const running = await SidecarProcess.start(t, yaml);
+  const before = readFileSync(bundle, 'utf8');
+  const used = file(t, `${yaml}listen: { proxy: "127.0.0.1:${running.port}", admin: "127.0.0.1:0" }\n`);
+  const failed = await outrigger(t, ['run', '--config', used]);
+  assert.equal(failed.code, 2);
+  assert.match(failed.stderr, /listen\.proxy: cannot listen/);
+  assert.equal(readFileSync(bundle, 'utf8'), before);
 });

@@ -12,6 +12,10 @@ test('only what the protocol says was not processed is unsent', () => {
   assert.equal(new Http2Failure({ ...end, goaway: { code: 0, lastStreamId: 3 } }).unsent, true);
   assert.equal(new Http2Failure({ ...end, goaway: { code: 0, lastStreamId: 5 } }).unsent, false);
   assert.equal(new Http2Failure({ ...end, goaway: { code: 11, lastStreamId: 5 } }).unsent, false);
+  // Node gives the code of the GOAWAY to every stream, also to those that were processed.
+  const refusing = { code: 7, lastStreamId: 5 };
+  assert.equal(new Http2Failure({ ...end, rstCode: 7, goaway: refusing }).unsent, false);
+  assert.equal(new Http2Failure({ ...end, id: 7, rstCode: 7, goaway: refusing }).unsent, true);
   for (let rstCode = 0; rstCode < 20; rstCode++) {
     assert.equal(new Http2Failure({ ...end, rstCode }).unsent, rstCode === 7, String(rstCode));
   }
