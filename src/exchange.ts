@@ -91,6 +91,9 @@ export interface AttemptTimer {
   stop(): void;
 }
 
+/** What a dial came to; times are milliseconds, null: did not happen. */
+type DialTimes = Pick<Attempt, 'address' | 'dnsMs' | 'connectMs' | 'tlsMs'>;
+
 /** One try to carry the exchange to its origin. All times are milliseconds; null: did not happen. */
 export class Attempt {
   readonly n: number;
@@ -121,6 +124,14 @@ export class Attempt {
   /** The breaker's ear; at most one. */
   observe(observer: AttemptObserver): void {
     this.#observer = observer;
+  }
+
+  /** A dial has ended, well or not: what it came to. */
+  dialled({ address, dnsMs, connectMs, tlsMs }: DialTimes): void {
+    this.address = address;
+    this.dnsMs = dnsMs;
+    this.connectMs = connectMs;
+    this.tlsMs = tlsMs;
   }
 
   /** The head is here, and it is a good one. */
@@ -183,8 +194,6 @@ export class Exchange {
   idempotencyKey = false;
   /** The caller takes trailers, which HTTP/2 has to be told (RFC 9110, section 6.5.1). */
   teTrailers = false;
-  /** Its deadline runs and it is counted already: it was accepted before it was known what it is. */
-  accepted = false;
   /** What TLS asked for inside the tunnel; null: nothing, or it was not looked at. */
   serverName: string | null = null;
   informational: InformationalSink | null = null;

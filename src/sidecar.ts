@@ -182,7 +182,7 @@ export class Sidecar {
       pseudonym,
       targets,
     });
-    const { forwards, tunnels, upgrades, verifies, accepts } = this.#stacks(context);
+    const { forwards, tunnels, acceptedTunnels, upgrades, verifies, accepts } = this.#stacks(context);
     const ways = new Ways(targets, config.routes);
     // An upgraded connection is a tunnel, too.
     const counter = {
@@ -230,6 +230,7 @@ export class Sidecar {
         serverName: access.tunnelServerName,
         headTimeoutMs: config.listen.headTimeoutMs,
         accept: (exchange) => accepts(exchange.route.policy)(exchange),
+        dispatchAccepted: (route) => acceptedTunnels(route.policy),
         dispatchFor: (route) => tunnels(route.policy),
         interceptor: this.#interceptor,
         counter,
@@ -267,6 +268,7 @@ export class Sidecar {
     forwards: (policy: Policy) => Dispatch<Response>;
     tunnels: (policy: Policy) => Dispatch<TunnelSocket>;
     verifies: (policy: Policy) => Dispatch<Verified>;
+    acceptedTunnels: (policy: Policy) => Dispatch<TunnelSocket>;
     accepts: (policy: Policy) => Dispatch<void>;
     upgrades: (policy: Policy) => Dispatch<TunnelSocket>;
   } {
@@ -275,6 +277,7 @@ export class Sidecar {
     const tunnels = new Map<Policy, Dispatch<TunnelSocket>>();
     const upgrades = new Map<Policy, Dispatch<TunnelSocket>>();
     const verifies = new Map<Policy, Dispatch<Verified>>();
+    const acceptedTunnels = new Map<Policy, Dispatch<TunnelSocket>>();
     const accepts = new Map<Policy, Dispatch<void>>();
     const carrying = carry(context);
     const verifying = verify(context);
@@ -283,8 +286,11 @@ export class Sidecar {
     return {
       forwards: (policy) => remember(forwards, policy, () => stack(policy, shared, false, carrying)),
       tunnels: (policy) => remember(tunnels, policy, () => stack(policy, shared, true, tunnelling)),
+      acceptedTunnels: (policy) =>
+        remember(acceptedTunnels, policy, () => stack(policy, shared, true, tunnelling, true)),
       accepts: (policy) => remember(accepts, policy, () => acceptance(policy, shared)),
-      verifies: (policy) => remember(verifies, policy, () => stack(once(policy), shared, false, verifying)),
+      verifies: (policy) =>
+        remember(verifies, policy, () => stack(once(policy), shared, false, verifying, true)),
       upgrades: (policy) => remember(upgrades, policy, () => stack(policy, shared, true, upgrading)),
     };
   }

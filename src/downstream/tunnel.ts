@@ -39,6 +39,8 @@ export interface TunnelOptions {
   readonly headTimeoutMs: number;
   /** Before it is known what is inside: it is one exchange, and its time runs. */
   readonly accept: Dispatch<void>;
+  /** For what has been accepted so. */
+  readonly dispatchAccepted: (route: Route) => Dispatch<FarEnd>;
   readonly dispatchFor: (route: Route) => Dispatch<FarEnd>;
   readonly interceptor: Interceptor;
   readonly counter: RelayCounter & { tunnelOpened(): void; tunnelClosed(): void };
@@ -297,7 +299,7 @@ export class Tunnel implements OpeningListener {
     // Of a CONNECT that its server name was to let in.
     else if (route.access === 'deny')
       this.#cut(new OutriggerError('access_denied', `route ${route.name}`), ALERTS.accessDenied);
-    else if (this.#isPortOpen) this.#follow(this.#options.dispatchFor(route), true);
+    else if (this.#isPortOpen) this.#follow(this.#options.dispatchAccepted(route), true);
   }
 
   /** Every request inside is an exchange of its own, over connections of the pool; ours was only the way to it. */
@@ -407,9 +409,9 @@ export class Tunnel implements OpeningListener {
     socket.once('close', () => clearTimeout(timer));
   }
 
-  #isPinned(interceptor: Interceptor, error: OutriggerError | null): boolean {
+  #isPinned(error: OutriggerError | null): boolean {
     const { target } = this.#exchange;
-    return error === null && target !== null && interceptor.isPinned(target);
+    return error === null && target !== null && this.#options.interceptor.isPinned(target);
   }
 
   #settle(): void {
@@ -426,9 +428,8 @@ export class Tunnel implements OpeningListener {
     reason: string | null = null,
   ): void {
     if (this.#far !== null && !this.#exchange.finished) this.#options.counter.tunnelClosed();
-    const { live, interceptor } = this.#options;
-    live.delete(this.#exchange);
-    this.#exchange.finish(outcome, error, reason ?? (this.#isPinned(interceptor, error) ? PINNED : null));
+    this.#options.live.delete(this.#exchange);
+    this.#exchange.finish(outcome, error, reason ?? (this.#isPinned(error) ? PINNED : null));
   }
 }
 

@@ -21,7 +21,6 @@ class Deadline implements Releasable {
 
 export function deadline<R>(totalMs: number): Layer<R> {
   return (next) => (exchange) => {
-    if (exchange.accepted) return next(exchange);
     exchange.onFinish(new Deadline(exchange, totalMs));
     return next(exchange);
   };

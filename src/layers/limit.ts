@@ -5,7 +5,6 @@ import type { Semaphore } from '../upstream/semaphore.ts';
 
 export function limit<R>(exchanges: Semaphore): Layer<R> {
   return (next) => (exchange) => {
-    if (exchange.accepted) return next(exchange);
     if (!exchanges.tryAcquire()) {
       return Promise.reject(new OutriggerError('exchange_limit', `${exchanges.limit} are in flight`, 1));
     }

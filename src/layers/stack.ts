@@ -23,17 +23,21 @@ export interface Shared {
   readonly profiles: TlsProfiles;
 }
 
-/** `fresh`: each attempt needs a connection that nobody has used, as a tunnel does. */
+/**
+ * `fresh`: each attempt needs a connection that nobody has used, as a tunnel does. `accepted`: the exchange has
+ * met its `acceptance`, so its time runs and it is counted.
+ */
 export function stack<R extends Retriable>(
   policy: Policy,
   shared: Shared,
   fresh: boolean,
   innermost: Dispatch<R>,
+  accepted = false,
 ): Dispatch<R> {
   const { timeouts, retry: retries } = policy;
   const layers: (Layer<R> | null)[] = [
-    timeouts.totalMs === null ? null : deadline(timeouts.totalMs), // time spent waiting for a permit or a backoff counts too
-    limit(shared.exchanges), // an exchange is one unit of load however often it is tried
+    accepted || timeouts.totalMs === null ? null : deadline(timeouts.totalMs), // time spent waiting for a permit or a backoff counts too
+    accepted ? null : limit(shared.exchanges), // an exchange is one unit of load however often it is tried
     origin(shared.origins, shared.profiles), // its state must outlive every attempt
     retries.attempts > 1 ? retry(retries, timeouts.totalMs) : null, // around all that one attempt needs, so nothing is held while waiting to try again
     attempt(), // what is beneath is one attempt, and is on record
@@ -49,10 +53,6 @@ export function stack<R extends Retriable>(
  * decide: it is one unit of load, and its time runs. The stack that it may meet later leaves both out.
  */
 export function acceptance({ timeouts }: Policy, shared: Shared): Dispatch<void> {
-  const accepted: Dispatch<void> = (exchange) => {
-    exchange.accepted = true;
-    return Promise.resolve();
-  };
-  const limited = limit<void>(shared.exchanges)(accepted);
+  const limited = limit<void>(shared.exchanges)(() => Promise.resolve());
   return timeouts.totalMs === null ? limited : deadline<void>(timeouts.totalMs)(limited);
 }

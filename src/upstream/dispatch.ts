@@ -148,7 +148,7 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
 
   dialled(dial: Dial): void {
     if (this.#over) return;
-    this.#timed(dial);
+    this.#attempt.dialled(dial);
     const connection = this.#lease.connection as Connection;
     connection.attach(dial, this.#context.headerBytes);
     const { origin } = this.#exchange;
@@ -158,15 +158,8 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
 
   failed(error: OutriggerError, dial: Dial): void {
     if (this.#over) return;
-    this.#timed(dial);
+    this.#attempt.dialled(dial);
     this.#fail(error);
-  }
-
-  #timed(dial: Dial): void {
-    this.#attempt.address = dial.address;
-    this.#attempt.dnsMs = dial.dnsMs;
-    this.#attempt.connectMs = dial.connectMs;
-    this.#attempt.tlsMs = dial.tlsMs;
   }
 
   // The request

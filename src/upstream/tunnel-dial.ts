@@ -85,7 +85,7 @@ class TunnelDial implements DialObserver, Pending {
   dialled(dial: Dial): void {
     if (this.#over) return;
     this.#over = true;
-    this.#timed(dial);
+    this.#exchange.attempt.dialled(dial);
     const { attempt } = this.#exchange;
     const lease = this.#lease;
     const connection = lease.connection as Connection;
@@ -108,7 +108,7 @@ class TunnelDial implements DialObserver, Pending {
   failed(error: OutriggerError, dial: Dial): void {
     if (this.#over) return;
     this.#over = true;
-    this.#timed(dial);
+    this.#exchange.attempt.dialled(dial);
     this.#lease.kill();
     this.#reject(error);
   }
@@ -118,13 +118,5 @@ class TunnelDial implements DialObserver, Pending {
     this.#over = true;
     this.#lease.kill();
     this.#reject(error);
-  }
-
-  #timed(dial: Dial): void {
-    const { attempt } = this.#exchange;
-    attempt.address = dial.address;
-    attempt.dnsMs = dial.dnsMs;
-    attempt.connectMs = dial.connectMs;
-    attempt.tlsMs = dial.tlsMs;
   }
 }

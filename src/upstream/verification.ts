@@ -79,7 +79,7 @@ class Verification implements DialObserver, Pending {
 
   dialled(dial: Dial): void {
     if (this.#over) return;
-    this.#timed(dial);
+    this.#exchange.attempt.dialled(dial);
     const { origin } = this.#exchange;
     if (origin) origin.verifiedAt = performance.now();
     const connection = this.#lease.connection as Connection;
@@ -89,7 +89,7 @@ class Verification implements DialObserver, Pending {
   }
 
   failed(error: OutriggerError, dial: Dial): void {
-    this.#timed(dial);
+    this.#exchange.attempt.dialled(dial);
     this.cancel(error);
   }
 
@@ -105,13 +105,5 @@ class Verification implements DialObserver, Pending {
     this.#exchange.attempt.end('success', null);
     this.#lease.release(null);
     this.#resolve(VERIFIED);
-  }
-
-  #timed(dial: Dial): void {
-    const { attempt } = this.#exchange;
-    attempt.address = dial.address;
-    attempt.dnsMs = dial.dnsMs;
-    attempt.connectMs = dial.connectMs;
-    attempt.tlsMs = dial.tlsMs;
   }
 }
