@@ -9,6 +9,7 @@
 import { isIP } from 'node:net';
 import { OutriggerError } from '../errors.ts';
 import type { Target } from '../exchange.ts';
+import { spellHost } from '../headers/host.ts';
 
 /** A target and the path (with its query) that was asked for. */
 export interface RequestTarget {
@@ -27,15 +28,8 @@ function unusable(detail: string): OutriggerError {
 function canonicalHost(text: string): string | null {
   // Only what a host may be made of; the URL parser would drop or map much else.
   if (!/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._~!$&'()*+;=-]+)$/.test(text)) return null;
-  let host: string;
-  try {
-    host = new URL(`http://${text}/`).hostname;
-  } catch {
-    return null;
-  }
-  if (host.startsWith('[')) return host.slice(1, -1);
-  // One spelling for one name: the final dot of a fully qualified name is not part of it.
-  if (host.endsWith('.')) host = host.slice(0, -1);
+  const host = spellHost(text);
+  if (host === null || text.startsWith('[')) return host;
   return host === '' || host.length > 253 || host.split('.').includes('') ? null : host;
 }
 

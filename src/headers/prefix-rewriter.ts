@@ -11,6 +11,7 @@
  */
 import type { RouteOrigin } from '../policy/policy.ts';
 import { isNamed } from './field-names.ts';
+import { spellHost } from './host.ts';
 import { withoutFinalSlash } from './prefix.ts';
 import { rescopeCookie } from './set-cookie.ts';
 
@@ -89,7 +90,7 @@ export class PrefixRewriter {
     const port = portText !== '' ? Number(portText) : scheme === 'https' ? 443 : 80;
     const samePlace =
       scheme === ownScheme ? port === ownPort : scheme === 'http' && port === 80 && ownPort === 443;
-    return samePlace && canonicalHost(hostText) === host;
+    return samePlace && spellHost(hostText) === host;
   }
 
   /** What follows the base path, or null. */
@@ -122,16 +123,4 @@ function climbsOut(path: string): boolean {
     else if (segment !== '.' && segment.toLowerCase() !== '%2e' && --depth < 0) return true;
   }
   return false;
-}
-
-/** One spelling for one host: case, a final dot, and the forms of an address (WHATWG URL, section 3.5). */
-function canonicalHost(text: string): string | null {
-  let host: string;
-  try {
-    host = new URL(`http://${text}/`).hostname;
-  } catch {
-    return null;
-  }
-  if (host.startsWith('[')) return host.slice(1, -1);
-  return host.endsWith('.') ? host.slice(0, -1) : host;
 }

@@ -49,22 +49,16 @@ export class RouteTable {
    * CONNECT itself shows neither the methods nor the paths that will be asked for.
    */
   connecting(host: string, port: number): Route | null {
-    for (const route of this.#connecting) {
-      const { hosts, ports } = route.match;
-      if (ports.length > 0 && !ports.includes(port)) continue;
-      if (hosts.length === 0 || hosts.some((pattern) => matchesHost(pattern, host))) return route;
-    }
-    return null;
+    return this.#connecting.find((route) => isAbout(route, host, port)) ?? null;
   }
 
   /** Whether it depends on the requests to a host which of them may pass: then they must be seen. */
   dependsOnRequests(host: string, port: number): boolean {
-    return this.#routes.some(({ match, access }) => {
-      const { hosts, ports, paths, methods } = match;
+    return this.#routes.some((route) => {
+      const { paths, methods } = route.match;
       if (paths.length === 0 && methods.length === 0) return false;
-      if (access === 'allow' && this.#fallback.access === 'allow') return false;
-      if (ports.length > 0 && !ports.includes(port)) return false;
-      return hosts.length === 0 || hosts.some((pattern) => matchesHost(pattern, host));
+      if (route.access === 'allow' && this.#fallback.access === 'allow') return false;
+      return isAbout(route, host, port);
     });
   }
 
@@ -97,6 +91,12 @@ export class RouteTable {
     }
     return best;
   }
+}
+
+/** Whatever is asked for there. */
+function isAbout({ match: { hosts, ports } }: Route, host: string, port: number): boolean {
+  if (ports.length > 0 && !ports.includes(port)) return false;
+  return hosts.length === 0 || hosts.some((pattern) => matchesHost(pattern, host));
 }
 
 function matchesHost(pattern: string, host: string): boolean {
