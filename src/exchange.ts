@@ -6,7 +6,7 @@
  * the layers, upstream and telemetry share.
  */
 import type { OutriggerError, Verdict } from './errors.ts';
-import type { Route } from './policy/policy.ts';
+import type { Route, RouteAddresses } from './policy/policy.ts';
 import type { Lease } from './upstream/lease.ts';
 import type { Origin } from './upstream/origin.ts';
 import type { RequestBody } from './upstream/replay-body.ts';
@@ -25,9 +25,10 @@ export interface Target {
 
 /**
  * The way on which an exchange came and goes on. Forward: as it came. Originate: plain HTTP came in, TLS
- * goes out. Prefix: sent to the sidecar itself. Intercept: TLS of the caller ends here. Tunnel: opaque.
+ * goes out. Prefix: sent to the sidecar itself. Intercept: TLS of the caller ends here. Tunnel: opaque. Token: our
+ * own, for a token that a route needs.
  */
-export type Via = 'forward' | 'originate' | 'prefix' | 'intercept' | 'tunnel';
+export type Via = 'forward' | 'originate' | 'prefix' | 'intercept' | 'tunnel' | 'token';
 
 /**
  * How an exchange ended. Completed: the origin's response reached the caller whole. Refused: answered by
@@ -42,6 +43,7 @@ export type Delivery = 'unsent' | 'maybe sent' | 'answered';
 /** What the exchange is busy with; named in the log when the caller leaves. */
 export type Phase =
   | 'deciding'
+  | 'waiting for a token'
   | 'queued'
   | 'resolving'
   | 'connecting'
@@ -194,6 +196,12 @@ export class Exchange {
   idempotencyKey = false;
   /** The caller takes trailers, which HTTP/2 has to be told (RFC 9110, section 6.5.1). */
   teTrailers = false;
+  /** Who called, by a name of the configuration; null: nobody that it knows. */
+  clientName: string | null = null;
+  /** Why it would have been refused, had the configuration not said only to report it; null: it would not. */
+  wouldRefuse: string | null = null;
+  /** The route was found by the server name of TLS, which a caller can make up. */
+  byServerName = false;
   /** What TLS asked for inside the tunnel; null: nothing, or it was not looked at. */
   serverName: string | null = null;
   informational: InformationalSink | null = null;
@@ -236,6 +244,12 @@ export class Exchange {
     this.via = via;
     this.time = Date.now();
     this.startedAt = performance.now();
+  }
+
+  /** What its route lays over the address guard. Nobody gets an exception by a name that they made up. */
+  get addresses(): RouteAddresses | null {
+    const { addresses } = this.route;
+    return addresses !== null && this.byServerName ? addresses.denials : addresses;
   }
 
   get finished(): boolean {

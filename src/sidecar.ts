@@ -3,12 +3,17 @@
  * parts, starts the listeners, and takes them down in the right order. No part knows it.
  */
 import { randomFillSync } from 'node:crypto';
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SecureContext } from 'node:tls';
+import type { Readiness } from './admin/routes.ts';
 import { AdminServer } from './admin/server.ts';
 import { defaultBundlePath } from './certificates/bundle.ts';
 import { type Interception, openInterception } from './certificates/interception.ts';
 import type { Config, ListenAddress } from './config/config.ts';
+import { SecretFiles, type SecretObserver } from './credentials/secret-files.ts';
+import { fetchToken, type TokenFetchOptions, type TokenWay } from './credentials/token-fetch.ts';
+import { Tokens } from './credentials/tokens.ts';
 import { Admission } from './downstream/admission.ts';
 import { Tunnels } from './downstream/connect.ts';
 import { Forwarder } from './downstream/forward.ts';
@@ -22,8 +27,8 @@ import type { Dispatch, Exchange, ExchangeObserver } from './exchange.ts';
 import { pseudonymOf } from './headers/forwarding.ts';
 import { RandomPool, RequestIds } from './headers/request-id.ts';
 import { originKeyOf } from './layers/origin.ts';
-import { acceptance, stack } from './layers/stack.ts';
-import type { Policy, Route } from './policy/policy.ts';
+import { acceptance, inside, stack } from './layers/stack.ts';
+import type { OAuth2Policy, Policy, Route } from './policy/policy.ts';
 import { RouteTable } from './policy/route.ts';
 import type { Response } from './response.ts';
 import { AccessLog } from './telemetry/access-log.ts';
@@ -48,6 +53,10 @@ export interface Edges {
   readonly roots?: readonly string[];
   /** How often the files of TLS are looked at. */
   readonly tlsLookMs?: number;
+  /** How often the files of secrets are looked at. */
+  readonly secretLookMs?: number;
+  /** The clock by which tokens end, milliseconds. */
+  readonly now?: () => number;
 }
 
 export interface Addresses {
@@ -89,6 +98,9 @@ export class StartError extends Error {
 /** The files of TLS are looked at this often, milliseconds. */
 const TLS_LOOK_MS = 5_000;
 
+/** The files of secrets are looked at this often, milliseconds. */
+const SECRET_LOOK_MS = 5_000;
+
 /** After a cut, the log lines of what was cut come within this time, milliseconds. */
 const CUT_MS = 500;
 
@@ -107,6 +119,8 @@ export class Sidecar {
   readonly #replay: ReplayBound;
   readonly #profiles: TlsProfiles;
   readonly #tlsLookMs: number;
+  readonly #secrets: SecretFiles;
+  readonly #secretLookMs: number;
   readonly #live = new Set<Exchange>();
   /** Called whenever an exchange has finished and it was the last. */
   #onIdle: (() => void) | null = null;
@@ -147,13 +161,16 @@ export class Sidecar {
     const pseudonym = pseudonymOf(randomFillSync(new Uint8Array(4)));
     const fallback: Route = Object.freeze({
       name: 'default',
-      match: { hosts: [], ports: [], methods: [], paths: [] },
+      match: { hosts: [], ports: [], methods: [], paths: [], clients: [] },
       access: access.default,
+      report: access.report,
+      addresses: null,
       https: null,
       prefix: null,
       origin: null,
       tls: null,
       http2: false,
+      credentials: null,
       policy: config.policy,
     });
     const roots = edges.secureContext
@@ -162,6 +179,8 @@ export class Sidecar {
     const profiles = new TlsProfiles(roots, config.routes);
     this.#profiles = profiles;
     this.#tlsLookMs = edges.tlsLookMs ?? TLS_LOOK_MS;
+    this.#secrets = new SecretFiles(config.secrets);
+    this.#secretLookMs = edges.secretLookMs ?? SECRET_LOOK_MS;
     const context: CarryContext = {
       resolver: new Resolver(edges.lookup ?? lookupBySystem),
       guard: this.#guard,
@@ -182,7 +201,23 @@ export class Sidecar {
       pseudonym,
       targets,
     });
-    const { forwards, tunnels, acceptedTunnels, upgrades, verifies, accepts } = this.#stacks(context);
+    const fetching = {
+      observer,
+      live: this.#live,
+      requestIdHeader: requestId.header,
+      nextId: () => ids.next(Date.now()),
+      wayOf: (oauth2: OAuth2Policy) => wayOf(oauth2, targets, routes),
+      openBody: (body: Buffer, { policy: { retry } }: Route) =>
+        new RequestBody(
+          Readable.from([body]),
+          body.length,
+          retry.attempts > 1 ? retry.replayBytes : 0,
+          this.#replay,
+        ),
+    };
+    const now = edges.now ?? (() => performance.now());
+    const stacks = this.#stacks(context, fetching, now);
+    const { forwards, tunnels, acceptedTunnels, upgrades, verifies, accepts } = stacks;
     const ways = new Ways(targets, config.routes);
     // An upgraded connection is a tunnel, too.
     const counter = {
@@ -216,7 +251,7 @@ export class Sidecar {
       forwarder: new Forwarder({
         admission,
         ways,
-        dispatchFor: (route) => forwards(route.policy),
+        dispatchFor: forwards,
         openBody: (source, length, retry) =>
           new RequestBody(source, length, retry.attempts > 1 ? retry.replayBytes : 0, this.#replay),
         live: this.#live,
@@ -239,7 +274,7 @@ export class Sidecar {
       webSockets: new WebSockets({
         admission,
         ways,
-        dispatchFor: (route) => upgrades(route.policy),
+        dispatchFor: upgrades,
         handshake: context,
         counter,
         live: this.#live,
@@ -259,23 +294,29 @@ export class Sidecar {
       metrics: async () => ({ body: await metrics.render(), contentType: metrics.contentType }),
       origins: () => this.#origins.snapshot(),
     };
-    this.#admin = new AdminServer({ ...sources, paths: 'all' });
-    this.#telemetry = config.listen.telemetry ? new AdminServer({ ...sources, paths: 'telemetry' }) : null;
+    this.#admin = new AdminServer({ ...sources, ...config.admin, paths: 'all' });
+    this.#telemetry = config.listen.telemetry
+      ? new AdminServer({ ...sources, paths: 'telemetry', token: null, hosts: [] })
+      : null;
   }
 
-  /** One stack for each policy, made when the policy is first met. */
-  #stacks(context: CarryContext): {
-    forwards: (policy: Policy) => Dispatch<Response>;
+  /** One stack for each policy, and for each route that has tokens; made when it is first met. */
+  #stacks(
+    context: CarryContext,
+    fetching: Omit<TokenFetchOptions, 'dispatchFor'>,
+    now: () => number,
+  ): {
+    forwards: (route: Route) => Dispatch<Response>;
     tunnels: (policy: Policy) => Dispatch<TunnelSocket>;
     verifies: (policy: Policy) => Dispatch<Verified>;
     acceptedTunnels: (policy: Policy) => Dispatch<TunnelSocket>;
     accepts: (policy: Policy) => Dispatch<void>;
-    upgrades: (policy: Policy) => Dispatch<TunnelSocket>;
+    upgrades: (route: Route) => Dispatch<TunnelSocket>;
   } {
     const shared = { exchanges: this.#exchanges, origins: this.#origins, profiles: context.profiles };
-    const forwards = new Map<Policy, Dispatch<Response>>();
+    const forwards = new Map<Policy | Route, Dispatch<Response>>();
     const tunnels = new Map<Policy, Dispatch<TunnelSocket>>();
-    const upgrades = new Map<Policy, Dispatch<TunnelSocket>>();
+    const upgrades = new Map<Policy | Route, Dispatch<TunnelSocket>>();
     const verifies = new Map<Policy, Dispatch<Verified>>();
     const acceptedTunnels = new Map<Policy, Dispatch<TunnelSocket>>();
     const accepts = new Map<Policy, Dispatch<void>>();
@@ -283,15 +324,30 @@ export class Sidecar {
     const verifying = verify(context);
     const tunnelling = openTunnel(context);
     const upgrading = openUpgrade(context);
+    const tokens = new Map<Route, Tokens>();
+    const dispatchFor = ({ policy }: Route, totalMs: number) => inside(policy, shared, totalMs, carrying);
+    const tokensOf = (route: Route): Tokens | null => {
+      const oauth2 = route.credentials?.oauth2 ?? null;
+      if (oauth2 === null) return null;
+      const fetch = (secret: string) => fetchToken(oauth2, route.name, secret, { ...fetching, dispatchFor });
+      return remember(tokens, route, () => new Tokens(oauth2, fetch, now));
+    };
+    const keyOf = (route: Route) => (route.credentials?.oauth2 ? route : route.policy);
     return {
-      forwards: (policy) => remember(forwards, policy, () => stack(policy, shared, false, carrying)),
+      forwards: (route) =>
+        remember(forwards, keyOf(route), () =>
+          stack(route.policy, shared, false, carrying, false, tokensOf(route)),
+        ),
       tunnels: (policy) => remember(tunnels, policy, () => stack(policy, shared, true, tunnelling)),
       acceptedTunnels: (policy) =>
         remember(acceptedTunnels, policy, () => stack(policy, shared, true, tunnelling, true)),
       accepts: (policy) => remember(accepts, policy, () => acceptance(policy, shared)),
       verifies: (policy) =>
         remember(verifies, policy, () => stack(once(policy), shared, false, verifying, true)),
-      upgrades: (policy) => remember(upgrades, policy, () => stack(policy, shared, true, upgrading)),
+      upgrades: (route) =>
+        remember(upgrades, keyOf(route), () =>
+          stack(route.policy, shared, true, upgrading, false, tokensOf(route)),
+        ),
     };
   }
 
@@ -314,6 +370,7 @@ export class Sidecar {
         this.#sink.log.warn(insecure, 'certificates of origins are not verified on this route');
       }
       this.#profiles.watch(this.#tlsLookMs, tlsLog(this.#sink));
+      this.#secrets.watch(this.#secretLookMs, secretLog(this.#sink));
       return { admin, telemetry, proxy };
     } catch (error) {
       await this.stop();
@@ -380,10 +437,16 @@ export class Sidecar {
     return this.#draining;
   }
 
+  /** Somebody saw an error that nobody caught. */
+  unhandledError(): void {
+    this.#metrics.unhandledError();
+  }
+
   /** Ends now: what is still under way is cut, and logged. */
   async stop(): Promise<void> {
     this.#started = false;
     this.#profiles.close();
+    this.#secrets.close();
     const stopped = this.#listener.stop();
     const cut = new OutriggerError('draining');
     for (const exchange of this.#live) exchange.abort(cut);
@@ -417,15 +480,15 @@ export class Sidecar {
     };
   }
 
-  #readiness(): { ready: boolean; detail: object } {
+  #readiness(): Readiness {
     const draining = this.#draining !== null;
     return {
       ready: this.#started && !draining,
+      state: { started: this.#started, draining },
       detail: {
-        started: this.#started,
-        draining,
         exchangesInFlight: this.#live.size,
         tls: { ...this.#profiles.snapshot(), pinned: this.#interceptor.snapshot() },
+        secrets: this.#secrets.snapshot(),
       },
     };
   }
@@ -442,6 +505,27 @@ function tlsLog({ log }: LogSink): TlsObserver {
     tlsVerifiedAgain: (route) =>
       log.info({ route }, 'certificates of origins are verified again on this route'),
   };
+}
+
+function secretLog({ log }: LogSink): SecretObserver {
+  return {
+    secretsRenewed: (files) => log.info({ files }, 'secrets were renewed'),
+    secretUnusable: (problem) =>
+      log.error(
+        { problem },
+        'the file of a secret has changed and cannot be used; what it held before stays',
+      ),
+  };
+}
+
+/** As if the sidecar were a caller of the token URL. */
+function wayOf({ tokenUrl }: OAuth2Policy, targets: TargetReader, routes: RouteTable): TokenWay {
+  const target = targets.origin(tokenUrl);
+  const route = routes.match('POST', target, tokenUrl.path);
+  if (tokenUrl.scheme === 'https' || route.https !== 'originate') return { target, route };
+  const secure = targets.originated(target);
+  const there = routes.match('POST', secure, tokenUrl.path);
+  return { target: secure, route: there.access === 'deny' ? there : route };
 }
 
 /** A caller waits for the handshake: the requests inside have all the attempts. */

@@ -120,7 +120,8 @@ test('a room imports only the rooms that it may know; only sidecar.ts knows them
     'socket-reset.ts': [],
     'exchange.ts': ['errors.ts (type)', 'policy (type)', 'upstream (type)'],
     'response.ts': ['errors.ts (type)'],
-    config: ['policy (type)'],
+    config: ['policy'],
+    credentials: ['errors.ts', 'exchange.ts', 'policy', 'response.ts (type)'],
     headers: ['policy (type)'],
     http1: [],
     policy: ['errors.ts (type)', 'exchange.ts (type)'],
@@ -135,7 +136,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts knows them
       'spent-buffers.ts',
       'socket-reset.ts',
     ],
-    layers: ['errors.ts', 'exchange.ts (type)', 'policy', 'upstream'],
+    layers: ['credentials (type)', 'errors.ts', 'exchange.ts (type)', 'headers', 'policy', 'upstream'],
     upstream: [
       'certificates',
       'config (type)',

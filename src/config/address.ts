@@ -6,7 +6,7 @@
  */
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { domainToASCII } from 'node:url';
-import type { RouteOrigin } from '../policy/policy.ts';
+import type { RouteOrigin, TokenUrl } from '../policy/policy.ts';
 import type { ListenAddress } from './config.ts';
 
 /** Underscores are no part of a host name by RFC 1123, but service names in clusters have them. */
@@ -85,4 +85,14 @@ export function parseOrigin(text: string): RouteOrigin | null {
   )
     return null;
   return { scheme, host: name, port, basePath };
+}
+
+/** `https://auth.example.com/oauth2/token`; a path is needed, and there may be a query. Null: not such a URL. */
+export function parseTokenUrl(text: string): TokenUrl | null {
+  const [, base = '', path = ''] =
+    /^(https?:\/\/[^/?#]+)(\/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?)$/.exec(
+      text,
+    ) ?? [];
+  const origin = parseOrigin(base);
+  return origin && { scheme: origin.scheme, host: origin.host, port: origin.port, path };
 }

@@ -4,13 +4,14 @@
  * Each source is checked by itself as well, so that a wrong value is reported even where another source
  * overrides it. Rules between two keys are judged on the whole only.
  */
+import { unknownClients } from './client-schema.ts';
 import type { Config } from './config.ts';
 import { effectiveConfig } from './effective.ts';
 import { resolveFilePaths } from './file-paths.ts';
 import { inheritPolicy, merge, type Provenance, traceProvenance } from './layers.ts';
-import { ConfigError, type Place, type Problem, sortProblems } from './problem.ts';
+import { at, ConfigError, type Place, type Problem, sortProblems } from './problem.ts';
 import { configSchema } from './schema.ts';
-import { type MappingNode, mapping } from './tree.ts';
+import { formatPath, locate, type MappingNode, mapping } from './tree.ts';
 import { validate } from './validation.ts';
 
 export interface LoadedConfig {
@@ -49,8 +50,16 @@ export function assemble(
     if (!places.has(placeOf(problem))) problems.push(problem);
     places.add(placeOf(problem));
   }
+  for (const { route, index, message } of settings ? unknownClients(settings.routes, settings.clients) : []) {
+    const path = ['routes', route, 'match', 'clients', index];
+    problems.push(at(locate(whole, path).node.place, `${formatPath(path)} ${message}`));
+  }
   if (problems.length > 0 || settings === null) throw new ConfigError(sortProblems(problems, order));
-  return { config: effectiveConfig(settings), provenance: traceProvenance(configSchema, whole), written };
+  return {
+    config: effectiveConfig(settings, whole),
+    provenance: traceProvenance(configSchema, whole),
+    written,
+  };
 }
 
 const mergeMappings = (base: MappingNode, over: MappingNode): MappingNode => merge(base, over) as MappingNode;

@@ -2,7 +2,8 @@
  * The whole configuration as frozen values: defaults, files and environment merged, units resolved.
  * Only the composition root sees it whole; every part is handed just what it needs.
  */
-import type { Policy, Route } from '../policy/policy.ts';
+import type { Client, Policy, Route } from '../policy/policy.ts';
+import type { SecretText } from '../policy/secret-text.ts';
 
 /** A socket address to listen on; IPv6 hosts are without brackets. */
 export interface ListenAddress {
@@ -33,6 +34,12 @@ export interface Config {
     /** HTTP/2 streams at once on one caller's connection. */
     readonly streams: number;
   };
+  readonly admin: {
+    /** What operators bring; null: nobody is asked. Never shown. */
+    readonly token: string | null;
+    /** Names under which the admin listener may be asked, beside its address. */
+    readonly hosts: readonly string[];
+  };
   readonly limits: {
     readonly connections: number;
     readonly exchanges: number;
@@ -42,8 +49,17 @@ export interface Config {
   };
   readonly policy: Policy;
   readonly routes: readonly Route[];
+  readonly clients: readonly Client[];
+  /** Those of policies and routes that are read again when their files change. */
+  readonly secrets: readonly SecretText[];
   readonly access: {
     readonly default: 'allow' | 'deny';
+    /** Known: who is none of `clients` is refused. */
+    readonly clients: 'any' | 'known';
+    /** What access rules deny is let through, and the log says what would have been refused. */
+    readonly report: boolean;
+    /** Where no exchange goes, unless a route says so. */
+    readonly deniedPorts: readonly number[];
     readonly addresses: { readonly deny: readonly string[]; readonly allow: readonly string[] };
     readonly tunnelPorts: readonly number[];
     readonly tunnelProtocols: readonly ('tls' | 'http' | 'other')[];

@@ -5,10 +5,21 @@
  *
  * It checks nothing; what comes in is valid.
  */
-import type { Policy, Route, RouteMatch, RouteOrigin, TlsPolicy } from '../policy/policy.ts';
+import type {
+  Client,
+  CredentialsPolicy,
+  Policy,
+  Route,
+  RouteAddresses,
+  RouteMatch,
+  RouteOrigin,
+  TlsPolicy,
+} from '../policy/policy.ts';
 import type { Config } from './config.ts';
 import { dayEndMs } from './route-schema.ts';
 import type { Settings } from './schema.ts';
+import { SecretTexts } from './secret-texts.ts';
+import type { MappingNode, Path } from './tree.ts';
 
 type Intern = <T>(value: T) => T;
 
@@ -28,9 +39,12 @@ function deepFreeze<T>(value: T): T {
   return Object.freeze(value);
 }
 
-export function effectiveConfig(settings: Settings): Config {
+/** @param tree what the settings were made of, for what is kept of how a value was written */
+export function effectiveConfig(settings: Settings, tree: MappingNode): Config {
   const intern = interner();
-  const { listen, limits, access, intercept, requestId, log, shutdown } = settings;
+  const addressesOf = addressesReader();
+  const texts = new SecretTexts(tree);
+  const { listen, admin, limits, access, intercept, requestId, log, shutdown } = settings;
   return deepFreeze({
     listen: {
       proxy: listen.proxy,
@@ -40,21 +54,27 @@ export function effectiveConfig(settings: Settings): Config {
       idleTimeoutMs: listen.idleTimeout,
       streams: listen.streams,
     },
+    admin,
     limits,
-    policy: effectivePolicy(settings.policy, intern),
+    policy: effectivePolicy(settings.policy, intern, texts, ['policy']),
     routes: settings.routes.map(
-      (route): Route => ({
+      (route, i): Route => ({
         name: route.name,
         match: effectiveMatch(route.match, route.origin),
         access: route.access,
+        report: route.report,
+        addresses: addressesOf(route.addresses, route.name),
         https: route.https,
         prefix: route.prefix,
         origin: route.origin,
         tls: route.tls && intern(effectiveTls(route.tls)),
         http2: route.http2,
-        policy: effectivePolicy(route.policy, intern),
+        credentials: effectiveCredentials(route, texts, ['routes', i]),
+        policy: effectivePolicy(route.policy, intern, texts, ['routes', i, 'policy']),
       }),
     ),
+    clients: settings.clients.map(effectiveClient),
+    secrets: texts.all,
     access,
     intercept: {
       ca: intercept.ca,
@@ -75,6 +95,36 @@ function effectiveMatch(match: RouteMatch, origin: RouteOrigin | null): RouteMat
   return { ...match, hosts: [origin.host], ports: match.ports.length > 0 ? match.ports : [origin.port] };
 }
 
+type Lists = Settings['routes'][number]['addresses'];
+
+/** Routes with the same lists share what they dial, under the name of the first. */
+function addressesReader(): (lists: Lists, route: string) => RouteAddresses | null {
+  const known = new Map<string, RouteAddresses>();
+  return ({ allow, deny }, route) => {
+    if (allow.length === 0 && deny.length === 0) return null;
+    const lists = JSON.stringify([allow, deny]);
+    let addresses = known.get(lists);
+    if (addresses === undefined) {
+      const denials =
+        deny.length === 0 ? null : deepFreeze({ key: `@${route}!`, allow: [], deny, denials: null });
+      addresses = deepFreeze({ key: `@${route}`, allow, deny, denials });
+      known.set(lists, addresses);
+    }
+    return addresses;
+  };
+}
+
+function effectiveClient({
+  name,
+  addresses,
+  username,
+  password,
+  exchanges,
+}: Settings['clients'][number]): Client {
+  const credentials = username === null || password === null ? null : { username, password };
+  return { name, addresses, credentials, exchanges };
+}
+
 function effectiveTls(tls: NonNullable<Settings['routes'][number]['tls']>): TlsPolicy {
   const { ca, cert, key, servername, minVersion, insecure } = tls;
   return {
@@ -87,9 +137,39 @@ function effectiveTls(tls: NonNullable<Settings['routes'][number]['tls']>): TlsP
   };
 }
 
+/** Those of the caller, and those that the route sets in their place. */
+function effectiveCredentials(
+  { credentials, policy }: Settings['routes'][number],
+  texts: SecretTexts,
+  path: Path,
+): CredentialsPolicy | null {
+  if (credentials === null) return null;
+  const { caller, oauth2 } = credentials;
+  const edits = [...path, 'policy', 'headers', 'request', 'set'];
+  const set = Object.keys(policy.headers.request.set).filter((name) => texts.isSecret([...edits, name]));
+  const names = ['authorization', 'cookie', ...set, ...(oauth2 === null ? [] : [oauth2.header])];
+  return {
+    caller,
+    fields: [...new Set(names.map((name) => name.toLowerCase()))],
+    oauth2: oauth2 && {
+      tokenUrl: oauth2.tokenUrl,
+      clientId: oauth2.clientId,
+      clientSecret: texts.at([...path, 'credentials', 'oauth2', 'clientSecret'], oauth2.clientSecret),
+      scopes: oauth2.scopes,
+      audience: oauth2.audience,
+      auth: oauth2.auth,
+      refreshBeforeMs: oauth2.refreshBefore,
+      timeoutMs: oauth2.timeout,
+      header: oauth2.header,
+    },
+  };
+}
+
 function effectivePolicy(
-  { pool, timeouts, retry, breaker, headers }: Settings['policy'],
+  { pool, timeouts, limits, retry, breaker, headers }: Settings['policy'],
   intern: Intern,
+  texts: SecretTexts,
+  path: Path,
 ): Policy {
   return intern({
     pool: intern({
@@ -106,6 +186,12 @@ function effectivePolicy(
       headMs: timeouts.head,
       idleMs: timeouts.idle,
       totalMs: timeouts.total,
+    }),
+    limits: intern({
+      requestBytes: limits.requestBytes,
+      responseBytes: limits.responseBytes,
+      minRate: limits.minRate,
+      minRateWindowMs: limits.minRateWindow,
     }),
     retry: intern({
       attempts: retry.attempts,
@@ -125,14 +211,22 @@ function effectivePolicy(
         openForMaxMs: breaker.openForMax,
       }),
     headers: intern({
-      request: effectiveEdits(headers.request, intern),
-      response: effectiveEdits(headers.response, intern),
+      request: effectiveEdits(headers.request, intern, texts, [...path, 'headers', 'request', 'set']),
+      response: effectiveEdits(headers.response, intern, texts, [...path, 'headers', 'response', 'set']),
     }),
   });
 }
 
 type Edits = Settings['policy']['headers']['request'];
 
-function effectiveEdits({ set, remove }: Edits, intern: Intern): Policy['headers']['request'] {
-  return intern({ set: Object.entries(set), remove: remove.map((name) => name.toLowerCase()) });
+function effectiveEdits(
+  { set, remove }: Edits,
+  intern: Intern,
+  texts: SecretTexts,
+  path: Path,
+): Policy['headers']['request'] {
+  return intern({
+    set: Object.entries(set).map(([name, value]) => [name, texts.at([...path, name], value)] as const),
+    remove: remove.map((name) => name.toLowerCase()),
+  });
 }

@@ -8,7 +8,15 @@ import { interpolate, type Surroundings } from './interpolation.ts';
 import { nearest } from './nearest.ts';
 import type { Place, Problem } from './problem.ts';
 import { type Schema, type Shape, shapeOf } from './shape.ts';
-import { formatPath, type MappingNode, mapping, type Path, scalar, type TreeNode } from './tree.ts';
+import {
+  formatPath,
+  type MappingNode,
+  mapping,
+  type Path,
+  resolvedScalar,
+  scalar,
+  type TreeNode,
+} from './tree.ts';
 
 const PREFIX = 'OUTRIGGER__';
 
@@ -102,5 +110,7 @@ function read(
       problems: [{ ...place, message: `${formatPath(path)} ${result.problem}` }],
     };
   }
-  return { node: scalar(place, result.text, result.resolved ? 'resolved' : 'text'), problems: [] };
+  const { resolved, parts } = result;
+  const node = resolved ? resolvedScalar(place, result.text, parts) : scalar(place, result.text, 'text');
+  return { node, problems: [] };
 }

@@ -5,7 +5,7 @@
  * Rules: only what was written for that very route is spoken of, never what it inherits; what says nothing
  * (a null, an empty list) is left alone; each warning says why, and what to write instead. Pure.
  */
-import type { Route } from '../policy/policy.ts';
+import type { Policy, Route } from '../policy/policy.ts';
 import type { Config } from './config.ts';
 import { at, type Problem } from './problem.ts';
 import { formatPath, locate, type MappingNode, type Path, type TreeNode } from './tree.ts';
@@ -23,6 +23,17 @@ export function lint(config: Config, written: MappingNode): Problem[] {
     lintTls(route, warn);
     lintPorts(route, config, warn);
     lintPrefix(route, warn);
+    lintSecrets(route, warn, secretsOf(route.policy, written, ['routes', i, 'policy']));
+  }
+  for (const [path, name] of secretsOf(config.policy, written, ['policy'])) {
+    const { exact, keyPlace } = locate(written, path);
+    if (exact)
+      found.push(
+        at(
+          keyPlace,
+          `${formatPath(path)} is for every origin that is asked without a route of its own: set ${name} on a route with match.hosts`,
+        ),
+      );
   }
   const intercept = locate(written, ['intercept']);
   if (intercept.exact && asks(config.intercept) && !config.routes.some(({ https }) => https === 'intercept'))
@@ -61,6 +72,7 @@ const UNSEEN: readonly (readonly [keys: Path, why: string])[] = [
   [['policy', 'timeouts', 'head'], 'which show no response head'],
   [['policy', 'timeouts', 'tls'], "whose handshake is the application's own"],
   [['policy', 'headers'], 'which show no header fields'],
+  [['credentials'], 'which show no header fields'],
   [['match', 'paths'], 'which show no path, so none takes this route'],
   [['tls'], "whose TLS is the application's own"],
   [['http2'], 'in which nobody speaks but the application'],
@@ -125,4 +137,44 @@ function lintPrefix({ prefix, origin, match }: Route, warn: Warn): void {
       ['match', 'paths'],
       `is about the paths of the origin, which is asked without ${prefix}: leave that out, unless the origin has such paths`,
     );
+}
+
+/** Fields that are set to what nobody else should have: by their name, or because a file or the environment has it. */
+function secretsOf({ headers }: Policy, written: MappingNode, policy: Path): [path: Path, name: string][] {
+  return headers.request.set.flatMap(([name, value]) => {
+    const path = [...policy, 'headers', 'request', 'set', name];
+    const { exact, node } = locate(written, path);
+    const resolved = exact && node.kind === 'scalar' && node.origin === 'resolved';
+    const secret = typeof value !== 'string' || resolved || /^(?:authorization|cookie)$/i.test(name);
+    return secret ? [[path, name] as [Path, string]] : [];
+  });
+}
+
+/** What is secret goes to the origins of its route: which these are should be said, and they should speak TLS. */
+function lintSecrets(
+  { match, https, origin, credentials }: Route,
+  warn: Warn,
+  secrets: readonly (readonly [path: Path, name: string])[],
+): void {
+  // `warn` puts the route in front.
+  const paths = secrets.map(([path]) => path.slice(2));
+  if (credentials?.oauth2) paths.push(['credentials', 'oauth2']);
+  if (credentials?.oauth2?.tokenUrl.scheme === 'http')
+    warn(
+      ['credentials', 'oauth2', 'tokenUrl'],
+      'is plain http://, by which the client secret and the token go in clear: write https://',
+    );
+  // A route about the port of HTTPS alone takes no plain HTTP.
+  const plain =
+    origin?.scheme === 'http' ||
+    (https !== 'originate' && https !== 'tunnel' && !(match.ports.length === 1 && match.ports[0] === 443));
+  for (const path of paths) {
+    if (match.hosts.length === 0)
+      warn(path, 'goes to every origin, for the route has no match.hosts: name those that it is for');
+    else if (plain)
+      warn(
+        path,
+        'goes in clear to origins that are asked by plain http://: say https: originate, or match.ports: [443]',
+      );
+  }
 }

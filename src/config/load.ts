@@ -12,7 +12,15 @@ import { interpolate, type Surroundings } from './interpolation.ts';
 import type { Place, Problem } from './problem.ts';
 import { configSchema } from './schema.ts';
 import { readTextFile } from './text-file.ts';
-import { type Entry, formatPath, type MappingNode, type Path, scalar, type TreeNode } from './tree.ts';
+import {
+  type Entry,
+  formatPath,
+  type MappingNode,
+  type Path,
+  resolvedScalar,
+  scalar,
+  type TreeNode,
+} from './tree.ts';
 
 export interface LoadOptions {
   /** The files of the command line, in order. Empty: those of OUTRIGGER_CONFIG, or none. */
@@ -188,8 +196,10 @@ class TreeReader {
     if (typeof value === 'number' || typeof value === 'boolean') return scalar(here, value, 'literal');
     if (typeof value !== 'string') return this.#fail(here, `${formatPath(path)} is not a value`);
     const result = interpolate(value, this.#surroundings);
-    if ('text' in result) return scalar(here, result.text, result.resolved ? 'resolved' : 'literal');
-    return this.#fail(here, `${formatPath(path)} ${result.problem}`.trimStart());
+    if ('problem' in result) return this.#fail(here, `${formatPath(path)} ${result.problem}`.trimStart());
+    return result.resolved
+      ? resolvedScalar(here, result.text, result.parts)
+      : scalar(here, result.text, 'literal');
   }
 
   #fail(place: Place, message: string): TreeNode {

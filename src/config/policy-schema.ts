@@ -5,7 +5,7 @@
 import * as v from 'valibot';
 import { decimal, duration, integer, keep, list, ratio, section, size, text } from './field.ts';
 import { isFieldValue, isFraming, isToken } from './header-field.ts';
-import { DAY, GIB, HOUR } from './units.ts';
+import { DAY, GIB, HOUR, TIB } from './units.ts';
 
 const pool = section('Limits on the connections to one origin.', {
   connections: v.optional(integer('Connections to one origin, tunnels included.', 1, 65_535), 64),
@@ -43,6 +43,26 @@ const timeouts = section('One timer for each part of an exchange.', {
     ),
     null,
   ),
+});
+
+const limits = section('How large bodies may be, and how slow.', {
+  requestBytes: v.optional(
+    v.nullable(size('The largest request body; a larger one is answered 413. null: no bound.', 0, TIB)),
+    null,
+  ),
+  responseBytes: v.optional(
+    v.nullable(
+      size('The largest response body; a larger one is a 502, or cut where it was not announced.', 0, TIB),
+    ),
+    null,
+  ),
+  minRate: v.optional(
+    v.nullable(
+      size('Bytes per second that whoever owes a part of a body must come up with; null: none.', 1, GIB),
+    ),
+    '128B',
+  ),
+  minRateWindow: v.optional(duration('The time over which the rate is judged.', 100, HOUR), '30s'),
 });
 
 const backoff = v.pipe(
@@ -115,7 +135,7 @@ const breaker = v.pipe(
 
 const FRAMING = "The fields that frame a message or belong to one connection are the sidecar's own";
 
-const fieldName = (description: string, action: string) =>
+export const fieldName = (description: string, action: string) =>
   text(
     description,
     `a header field that may be ${action}: a token such as X-Tenant, not one that frames a message or belongs to one connection`,
@@ -150,6 +170,7 @@ const edits = (description: string) =>
 export const policy = section('What every exchange gets that no route says otherwise about.', {
   pool: v.optional(pool, {}),
   timeouts: v.optional(timeouts, {}),
+  limits: v.optional(limits, {}),
   retry: v.optional(retry, {}),
   breaker: v.optional(v.nullable(breaker), {}),
   headers: v.optional(

@@ -3,10 +3,12 @@
  * here and nowhere else, like the rest of the schema.
  */
 import * as v from 'valibot';
-import { parseHostPattern, parseOrigin } from './address.ts';
-import { choice, flag, integer, keep, list, section, text } from './field.ts';
-import { isToken } from './header-field.ts';
-import { policy } from './policy-schema.ts';
+import { isCidr, parseHostPattern, parseOrigin, parseTokenUrl } from './address.ts';
+import { isClientName } from './client-schema.ts';
+import { choice, duration, flag, integer, keep, list, section, text } from './field.ts';
+import { isFieldValue, isToken } from './header-field.ts';
+import { fieldName, policy } from './policy-schema.ts';
+import { DAY, HOUR } from './units.ts';
 
 /** RFC 9110, section 9.1: methods are case-sensitive, so a lower-case `post` would never match. */
 const METHOD = 'a method such as GET or POST, in the capitals that callers send';
@@ -46,7 +48,29 @@ const match = section('What the route applies to; what is left out, or empty, ma
     ),
     [],
   ),
+  clients: v.optional(
+    list(
+      'Names of clients; who is none of them takes another route.',
+      text('A client.', 'the name of one of the clients', keep(isClientName)),
+    ),
+    [],
+  ),
 });
+
+/** CIDRs of a route. */
+const cidrs = (description: string) =>
+  v.optional(
+    list(
+      description,
+      text('An address or a CIDR.', 'an address or a CIDR such as 10.0.0.0/8 or fd00::/8', keep(isCidr)),
+    ),
+    [],
+  );
+
+const addresses = section(
+  'Laid over access.addresses for what this route dials: of all that hold an address the longest prefix wins, on a tie a denial.',
+  { deny: cidrs('Denied on this route, too.'), allow: cidrs('Exceptions for this route alone.') },
+);
 
 const pemFile = (description: string) =>
   v.optional(
@@ -128,6 +152,77 @@ const tls = v.pipe(
   ),
 );
 
+const oauth2 = section(
+  'A token of OAuth 2, by client credentials (RFC 6749, section 4.4), in every request.',
+  {
+    tokenUrl: text(
+      'Where tokens are fetched, as a request of our own: with the access, TLS and policy of the route that it matches.',
+      'an http or https URL such as https://auth.example.com/oauth2/token, without user information or fragment',
+      parseTokenUrl,
+    ),
+    clientId: text(
+      'The name of the client.',
+      'a text of visible ASCII characters',
+      keep((it) => /^[\x20-\x7e]{1,1024}$/.test(it)),
+    ),
+    clientSecret: text(
+      'Its secret, best as ${file:PATH}: the file is read again when it changes.',
+      'a text on one line, in Latin-1; quote what looks like a number',
+      keep((it) => it !== '' && isFieldValue(it)),
+      { secret: true },
+    ),
+    scopes: v.optional(
+      list(
+        'What the token is for.',
+        text(
+          'A scope.',
+          'a scope such as payments:write, without spaces',
+          keep((it) => /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/.test(it)),
+        ),
+      ),
+      [],
+    ),
+    audience: v.optional(
+      v.nullable(
+        text(
+          'Whom the token is for, where the server asks for it; null: not said.',
+          'a text of visible ASCII characters',
+          keep((it) => /^[\x21-\x7e]{1,1024}$/.test(it)),
+        ),
+      ),
+      null,
+    ),
+    auth: v.optional(
+      choice('How the client shows who it is: basic (in Authorization) or body (in the form).', [
+        'basic',
+        'body',
+      ]),
+      'basic',
+    ),
+    refreshBefore: v.optional(
+      duration(
+        'A token this close to its end is replaced in the background, while it is still used; at most half of its life.',
+        0,
+        DAY,
+      ),
+      '60s',
+    ),
+    timeout: v.optional(duration('Fetching a token, retries included.', 1, HOUR), '10s'),
+    header: v.optional(fieldName('The field that carries the token, as Bearer.', 'set'), 'Authorization'),
+  },
+);
+
+const credentials = section('By what the requests of the route show who they are.', {
+  caller: v.optional(
+    choice(
+      "What becomes of the caller's own (Authorization, Cookie, and whatever the route sets as a secret). keep: they go on; remove: they are taken out; refuse: the request is answered 403.",
+      ['keep', 'remove', 'refuse'],
+    ),
+    'keep',
+  ),
+  oauth2: v.optional(v.nullable(oauth2), null),
+});
+
 /** Segments without a dot segment, an escape or anything that is not plainly a path. */
 const PREFIX = /^\/(?!$)(?:(?!\.{1,2}(?:\/|$))[A-Za-z0-9._~-]+(?:\/(?!$)|$))+$/;
 
@@ -168,8 +263,14 @@ const routeEntries = v.strictObject({
     null,
   ),
   access: v.optional(choice('Whether what matches may pass.', ['allow', 'deny']), 'allow'),
+  report: v.optional(
+    flag('With access: deny, whether it is let through all the same, and the log says what would be refused.'),
+    false,
+  ),
+  addresses: v.optional(addresses, {}),
   tls: v.optional(v.nullable(tls), null),
   http2: v.optional(flag('Whether HTTP/2 is offered to the origins of the route, over TLS.'), false),
+  credentials: v.optional(v.nullable(credentials), null),
   policy: v.optional(policy, {}),
 });
 

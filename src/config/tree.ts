@@ -4,6 +4,7 @@
  *
  * It knows neither YAML nor the keys that exist.
  */
+import type { SecretPart } from '../policy/secret-text.ts';
 import type { Place } from './problem.ts';
 
 /**
@@ -17,6 +18,8 @@ export interface ScalarNode {
   readonly place: Place;
   readonly value: string | number | boolean | null;
   readonly origin: Origin;
+  /** What a text with the content of files in it is made of. */
+  readonly parts?: readonly SecretPart[];
 }
 
 interface ListNode {
@@ -46,6 +49,16 @@ export const scalar = (place: Place, value: ScalarNode['value'], origin: Origin)
   place,
   value,
   origin,
+});
+
+/** What `${...}` made of a text; `parts` null: no file is part of it. */
+export const resolvedScalar = (
+  place: Place,
+  text: string,
+  parts: readonly SecretPart[] | null,
+): ScalarNode => ({
+  ...scalar(place, text, 'resolved'),
+  ...(parts === null ? {} : { parts }),
 });
 
 export const mapping = (place: Place, entries: Iterable<[string, Entry]> = []): MappingNode => ({

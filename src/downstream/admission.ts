@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import { OutriggerError } from '../errors.ts';
 import { Exchange, type ExchangeObserver, type Target, type Via } from '../exchange.ts';
+import { findField, removeFields } from '../headers/edits.ts';
 import { forwardRequestHeaders, type RequestHeaderFacts } from '../headers/hop-by-hop.ts';
 import type { RandomPool, RequestIds } from '../headers/request-id.ts';
 import {
@@ -159,7 +160,11 @@ export class Admission {
     const loop = facts.loop ? new OutriggerError('loop_detected', 'Via names this sidecar') : null;
     const refusal =
       loop ?? unusable ?? misdirected(facts, inside, targets) ?? refusalOf(request, facts, route);
-    return { exchange, facts, refusal: refusal ?? spendForward(method, facts, headers) };
+    return {
+      exchange,
+      facts,
+      refusal: refusal ?? spendForward(method, facts, headers) ?? settleCredentials(method, headers, route),
+    };
   }
 }
 
@@ -182,6 +187,18 @@ function spendForward(method: string, facts: RequestHeaderFacts, headers: string
   if (Number(left) === 0) return new OutriggerError('method_unsupported', 'OPTIONS with Max-Forwards: 0');
   headers[facts.maxForwardsAt] = String(Number(left) - 1);
   return null;
+}
+
+/** What becomes of the caller's own credentials; those of a CONNECT go nowhere. */
+function settleCredentials(method: string, headers: string[], route: Route): OutriggerError | null {
+  const { credentials } = route;
+  if (credentials === null || credentials.caller === 'keep' || method === 'CONNECT') return null;
+  if (credentials.caller === 'remove') {
+    removeFields(headers, credentials.fields);
+    return null;
+  }
+  const field = findField(headers, credentials.fields);
+  return field === null ? null : new OutriggerError('credentials_denied', `${field}, by route ${route.name}`);
 }
 
 /** RFC 9110, section 7.4: a request whose Host is another than its tunnel's is meant for somewhere else. */

@@ -12,18 +12,32 @@ import { isNamed } from './field-names.ts';
  * the end.
  */
 export function applyEdits(list: string[], edits: HeaderEdits): string[] {
-  for (const name of edits.remove) removeFrom(list, name, 0);
-  for (const [name, value] of edits.set) {
-    const lower = name.toLowerCase();
-    const at = indexOf(list, lower);
-    if (at === -1) list.push(name, value);
-    else {
-      list[at] = name;
-      list[at + 1] = value;
-      removeFrom(list, lower, at + 2);
-    }
-  }
+  removeFields(list, edits.remove);
+  for (const [name, value] of edits.set)
+    setField(list, name, typeof value === 'string' ? value : value.value);
   return list;
+}
+
+/** One line of that name, at the place of the first or at the end. */
+export function setField(list: string[], name: string, value: string): void {
+  const lower = name.toLowerCase();
+  const at = indexOf(list, lower);
+  if (at === -1) list.push(name, value);
+  else {
+    list[at] = name;
+    list[at + 1] = value;
+    removeFrom(list, lower, at + 2);
+  }
+}
+
+/** The first of these names that is there; lower case. */
+export function findField(list: readonly string[], names: readonly string[]): string | null {
+  for (const lower of names) if (indexOf(list, lower) !== -1) return lower;
+  return null;
+}
+
+export function removeFields(list: string[], names: readonly string[]): void {
+  for (const lower of names) removeFrom(list, lower, 0);
 }
 
 function indexOf(list: readonly string[], lower: string): number {

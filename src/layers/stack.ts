@@ -2,6 +2,7 @@
  * THE ORDER: what an exchange meets, outermost first, one line and one reason each. A layer that a policy
  * does not want is absent.
  */
+import type { Tokens } from '../credentials/tokens.ts';
 import type { Dispatch, Layer } from '../exchange.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Origins } from '../upstream/origins.ts';
@@ -10,6 +11,7 @@ import type { TlsProfiles } from '../upstream/tls-profile.ts';
 import { attempt } from './attempt.ts';
 import { attemptTimeout } from './attempt-timeout.ts';
 import { breaker } from './breaker.ts';
+import { credential } from './credential.ts';
 import { deadline } from './deadline.ts';
 import { limit } from './limit.ts';
 import { origin } from './origin.ts';
@@ -25,7 +27,7 @@ export interface Shared {
 
 /**
  * `fresh`: each attempt needs a connection that nobody has used, as a tunnel does. `accepted`: the exchange has
- * met its `acceptance`, so its time runs and it is counted.
+ * met its `acceptance`, so its time runs and it is counted. `tokens`: its requests carry one.
  */
 export function stack<R extends Retriable>(
   policy: Policy,
@@ -33,11 +35,13 @@ export function stack<R extends Retriable>(
   fresh: boolean,
   innermost: Dispatch<R>,
   accepted = false,
+  tokens: Tokens | null = null,
 ): Dispatch<R> {
   const { timeouts, retry: retries } = policy;
   const layers: (Layer<R> | null)[] = [
     accepted || timeouts.totalMs === null ? null : deadline(timeouts.totalMs), // time spent waiting for a permit or a backoff counts too
     accepted ? null : limit(shared.exchanges), // an exchange is one unit of load however often it is tried
+    tokens === null ? null : credential(tokens), // while a token is fetched nothing of the origin is held, and every attempt carries the same
     origin(shared.origins, shared.profiles), // its state must outlive every attempt
     retries.attempts > 1 ? retry(retries, timeouts.totalMs) : null, // around all that one attempt needs, so nothing is held while waiting to try again
     attempt(), // what is beneath is one attempt, and is on record
@@ -46,6 +50,16 @@ export function stack<R extends Retriable>(
     attemptTimeout(timeouts), // innermost, so that a slow attempt is a failure which the breaker sees and retry may repeat
   ];
   return layers.reduceRight<Dispatch<R>>((next, layer) => (layer ? layer(next) : next), innermost);
+}
+
+/** What a request of our own meets: it is part of an exchange that has been counted, and has a time of its own. */
+export function inside<R extends Retriable>(
+  policy: Policy,
+  shared: Shared,
+  totalMs: number,
+  innermost: Dispatch<R>,
+): Dispatch<R> {
+  return deadline<R>(totalMs)(stack(policy, shared, false, innermost, true));
 }
 
 /**

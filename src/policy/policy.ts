@@ -3,8 +3,10 @@
  * defaults are filled in. Durations are milliseconds and sizes are bytes; the unit is in the name.
  *
  * It knows no HTTP library, no clock and no state. Policies that are equal by value are the same object
- * (the configuration interns them), so state may be kept by identity.
+ * (the configuration interns them), so state may be kept by identity. Only secrets from files change while
+ * the sidecar runs, inside a holder that stays.
  */
+import type { SecretText } from './secret-text.ts';
 
 /** Limits on the connections to one origin. */
 export interface PoolPolicy {
@@ -30,6 +32,17 @@ export interface TimeoutPolicy {
   readonly idleMs: number;
   /** The whole exchange, waits and retries included; null: no end. */
   readonly totalMs: number | null;
+}
+
+/** Bounds of bodies: how large, and how slow they may be. */
+export interface BodyLimits {
+  /** Null: no bound. */
+  readonly requestBytes: number | null;
+  readonly responseBytes: number | null;
+  /** Bytes per second, of what is owed; null: however slowly. */
+  readonly minRate: number | null;
+  /** Over so long it is judged. */
+  readonly minRateWindowMs: number;
 }
 
 export interface BudgetPolicy {
@@ -68,13 +81,14 @@ export interface BreakerPolicy {
 
 /** Edits of a header list; names to remove are lower case. */
 export interface HeaderEdits {
-  readonly set: readonly (readonly [name: string, value: string])[];
+  readonly set: readonly (readonly [name: string, value: string | SecretText])[];
   readonly remove: readonly string[];
 }
 
 export interface Policy {
   readonly pool: PoolPolicy;
   readonly timeouts: TimeoutPolicy;
+  readonly limits: BodyLimits;
   readonly retry: RetryPolicy;
   readonly breaker: BreakerPolicy | null;
   readonly headers: { readonly request: HeaderEdits; readonly response: HeaderEdits };
@@ -88,6 +102,29 @@ export interface RouteMatch {
   readonly methods: readonly string[];
   /** Exact paths, or a prefix that ends in `*`; the query does not count. */
   readonly paths: readonly string[];
+  /** Names of clients; who is none of them is not meant. */
+  readonly clients: readonly string[];
+}
+
+/** CIDRs laid over those of the whole sidecar, for what a route dials. */
+export interface RouteAddresses {
+  /** Part of the key of upstream state: what was dialled under an exception is shared only with its like. */
+  readonly key: string;
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+  /** The denials alone, for whoever came to the route by nothing but their own word; null: none. */
+  readonly denials: RouteAddresses | null;
+}
+
+/** An application beside the sidecar, and how it is told from others. */
+export interface Client {
+  readonly name: string;
+  /** CIDRs of its source addresses; with credentials, both must be right. */
+  readonly addresses: readonly string[];
+  /** Null: told by its address alone. */
+  readonly credentials: { readonly username: string; readonly password: string } | null;
+  /** Its exchanges in flight at once; null: no limit of its own. */
+  readonly exchanges: number | null;
 }
 
 /**
@@ -118,6 +155,42 @@ export interface TlsPolicy {
   readonly insecure: InsecurePolicy | null;
 }
 
+/** Where tokens are fetched. */
+export interface TokenUrl {
+  readonly scheme: 'http' | 'https';
+  /** Lower case, without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** With its query. */
+  readonly path: string;
+}
+
+/** Tokens by client credentials (RFC 6749, section 4.4), in every request of a route. */
+export interface OAuth2Policy {
+  readonly tokenUrl: TokenUrl;
+  readonly clientId: string;
+  readonly clientSecret: string | SecretText;
+  readonly scopes: readonly string[];
+  readonly audience: string | null;
+  /** Where the client's own credentials are: in Authorization, or in the form. */
+  readonly auth: 'basic' | 'body';
+  /** A token this close to its end is replaced, while it is still used. */
+  readonly refreshBeforeMs: number;
+  /** The whole fetch, retries included. */
+  readonly timeoutMs: number;
+  /** The field that carries the token. */
+  readonly header: string;
+}
+
+/** By what requests of a route show who they are. */
+export interface CredentialsPolicy {
+  /** What becomes of the caller's own. */
+  readonly caller: 'keep' | 'remove' | 'refuse';
+  /** The fields that are such, lower case. */
+  readonly fields: readonly string[];
+  readonly oauth2: OAuth2Policy | null;
+}
+
 /** Where requests of a prefix go. */
 export interface RouteOrigin {
   readonly scheme: 'http' | 'https';
@@ -132,6 +205,10 @@ export interface Route {
   readonly name: string;
   readonly match: RouteMatch;
   readonly access: 'allow' | 'deny';
+  /** What it denies is let through, and the log says what would have been refused. */
+  readonly report: boolean;
+  /** Null: those of the whole sidecar. */
+  readonly addresses: RouteAddresses | null;
   /** Null: not said; then a later route about the host may, else a CONNECT is a tunnel and `http://` stays what it is. */
   readonly https: HttpsMode | null;
   /** `/fraud` takes requests for `/fraud` and below to `origin`; null: none. */
@@ -141,5 +218,7 @@ export interface Route {
   readonly tls: TlsPolicy | null;
   /** Offer HTTP/2 to the origin, over TLS. */
   readonly http2: boolean;
+  /** Null: the caller's own go on, and nothing is added but what `policy.headers` says. */
+  readonly credentials: CredentialsPolicy | null;
   readonly policy: Policy;
 }

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { configFiles, loadConfig } from '../../../src/config/load.ts';
+import { SecretText } from '../../../src/policy/secret-text.ts';
 import { inDirectory, loadTexts, problemsOf } from './sources.ts';
 
 /** Exactly one problem, which begins with a place and matches. */
@@ -119,7 +120,7 @@ test('a wrong value is an error at its own position that says what is allowed', 
     ['requestId: { accept: yes }', '0.yaml:1:22', /must be true or false, not "yes"$/],
     ['requestId: { header: Cookie }', '0.yaml:1:22', /not one that frames a message/],
     ['requestId: { header: Content-Length }', '0.yaml:1:22', /not one that frames a message/],
-    ['listen: { admin: 0.0.0.0:3129 }', '0.yaml:1:18', /loopback .* nothing else guards the admin listener/],
+    ['listen: { admin: 0.0.0.0:3129 }', '0.yaml:1:18', /loopback address .* unless admin.token is set$/],
     ['listen: { proxy: "localhost" }', '0.yaml:1:18', /an address such as 127.0.0.1:3128/],
     ['access: { addresses: { deny: [10.0.0.0/99] } }', '0.yaml:1:31', /a CIDR/],
     ['access: { tunnelPorts: [0] }', '0.yaml:1:25', /from 1 to 65535/],
@@ -328,7 +329,68 @@ test('${file:PATH} is relative to its configuration file, and its last newline d
       'policy: { headers: { request: { set: { Authorization: "Bearer ${file:secrets/token}" } } } }',
     );
     const { config } = loadConfig({ files: [file], env: {} });
-    assert.deepEqual(config.policy.headers.request.set, [['Authorization', 'Bearer abc']]);
+    const [[name, value] = []] = config.policy.headers.request.set;
+    assert.equal(name, 'Authorization');
+    assert.ok(value instanceof SecretText);
+    assert.equal(value.value, 'Bearer abc');
+    assert.deepEqual(value.files, [join(directory, 'secrets', 'token')]);
+    assert.deepEqual(config.secrets, [value]);
+  });
+});
+
+test('only header values and the client secret are read again; elsewhere the content of a file is a text', () => {
+  inDirectory((directory) => {
+    writeFileSync(join(directory, 's'), 'abc');
+    writeFileSync(join(directory, 'h'), 'api.example');
+    const file = join(directory, 'a.yaml');
+    const lines = [
+      'policy: { headers: { response: { set: { X-A: "${file:s}${A}$${", X-B: "${A}" } } } }',
+      'routes:',
+      '  - name: a',
+      '    match: { hosts: ["${file:h}"] }',
+      '    credentials: { oauth2: { tokenUrl: "https://t.example/t", clientId: "${file:s}", clientSecret: "${file:s}" } }',
+      '  - name: b',
+      '    match: { hosts: [b.example] }',
+      '    policy: { timeouts: { head: 1s } }',
+    ];
+    writeFileSync(file, lines.join('\n'));
+    const { config } = loadConfig({ files: [file], env: { A: 'env' } });
+    const [a, b] = config.routes;
+    assert.equal(config.secrets.length, 2);
+    const [[, first], [, second]] = config.policy.headers.response.set as [
+      [string, unknown],
+      [string, unknown],
+    ];
+    assert.ok(first instanceof SecretText);
+    assert.equal(first.value, 'abcenv${');
+    assert.equal(second, 'env');
+    assert.equal(b?.policy.headers, config.policy.headers, 'what a route inherits is the same holder');
+    assert.deepEqual(a?.match.hosts, ['api.example']);
+    assert.equal(a?.credentials?.oauth2?.clientId, 'abc');
+    assert.ok(a?.credentials?.oauth2?.clientSecret instanceof SecretText);
+    assert.ok(!JSON.stringify(config.secrets).includes('abc'), 'no secret is made JSON');
+  });
+});
+
+test('an empty file is no secret, and what a header cannot carry is refused without being shown', () => {
+  inDirectory((directory) => {
+    const file = join(directory, 'a.yaml');
+    writeFileSync(file, 'policy: { headers: { request: { set: { X-A: "Bearer ${file:s}" } } } }');
+    const problem = (content: string | Buffer): string => {
+      writeFileSync(join(directory, 's'), content);
+      try {
+        loadConfig({ files: [file], env: {} });
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return assert.fail('it was taken');
+    };
+    for (const empty of ['', '\n', '\r\n']) assert.match(problem(empty), /needs the file s, which is empty$/);
+    for (const bad of ['c4n4ry\r\nX: y', 'c4n4ry\n\n', 'c4n4ry\0', 'c4n4ry\u20ac', 'c4n4ry\x7f']) {
+      assert.match(problem(bad), /set.X-A must be a text on one line, in Latin-1/);
+      assert.doesNotMatch(problem(bad), /c4n4ry/);
+    }
+    assert.match(problem(Buffer.from([0xff, 0xfe])), /is not UTF-8 text$/);
   });
 });
 
@@ -393,3 +455,30 @@ test('paths of files are relative to the file that names them', () =>
     assert.equal(config.routes[0]?.tls?.ca, join(path('.'), '../x.pem'));
     assert.equal(config.intercept.bundle, 'c.pem');
   }));
+
+test('the admin listener leaves loopback only with a token that cannot be guessed, and is never shown', () => {
+  const elsewhere = 'listen: { admin: 0.0.0.0:3129 }\n';
+  const { admin, listen } = loadTexts([
+    `${elsewhere}admin: { token: 0123456789abcdef, hosts: [A.Internal.] }`,
+  ]).config;
+  assert.deepEqual(admin, { token: '0123456789abcdef', hosts: ['a.internal'] });
+  assert.equal(listen.admin.host, '0.0.0.0');
+  for (const token of [
+    '0123456789abcde',
+    '"c4n4ry c4n4ry c4n4ry"',
+    'c4n4ryc4n4ryc4n4ry\u00e9',
+    '"c4n4ryc4n4ry\\r\\nX: y"',
+  ])
+    for (const [, problem = ''] of problemsOf([`admin: { token: ${token} }`]).entries()) {
+      assert.match(
+        problem,
+        /^0.yaml:1:17: admin.token must be a token of 16 to 512 characters: .*= at its end$/,
+      );
+      assert.doesNotMatch(problem, /c4n4ry/);
+    }
+  assertProblem('admin: { token: short }', '0.yaml:1:17', /16 to 512 characters/);
+  assertProblem('admin: { hosts: [a.internal] }', '0.yaml:1:17', /hosts needs admin.token/);
+  assertProblem('admin: { token: 0123456789abcdef, hosts: ["*.internal"] }', '0.yaml:1:43', /a host such as/);
+  const split = [elsewhere, 'admin: { token: 0123456789abcdef }'];
+  assert.deepEqual(problemsOf(split), []);
+});

@@ -7,13 +7,16 @@ import { RouteTable } from '../../../src/policy/route.ts';
 const policy = {} as Policy;
 const route = (name: string, match: Partial<RouteMatch>): Route => ({
   name,
-  match: { hosts: [], ports: [], methods: [], paths: [], ...match },
+  match: { hosts: [], ports: [], methods: [], paths: [], clients: [], ...match },
   access: 'allow',
+  report: false,
+  addresses: null,
   https: null,
   prefix: null,
   origin: null,
   tls: null,
   http2: false,
+  credentials: null,
   policy,
 });
 const fallback = route('default', {});
