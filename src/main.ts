@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** Arguments, standard streams, exit code; no logic. */
+import './cli/no-debugger.ts';
 import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { parseArguments } from './cli/arguments.ts';

@@ -1,53 +1,81 @@
 /**
- * A second listener, for operators, Prometheus and the kubelet: GET and HEAD, plain answers, no framework.
+ * A second listener, for operators, Prometheus and the kubelet: plain answers, no framework.
  *
  * Rules: it can neither be reached by DNS rebinding (see host.ts; the telemetry listener is spared, the
- * kubelet uses the pod's address) nor read by another site; no answer is stored; few connections, short
- * timeouts, so that it never costs what traffic needs. It does not know where its answers come from.
+ * kubelet uses the pod's address) nor be asked or read by another site (asker.ts); where there is a token,
+ * everything but the probes needs it; no answer is stored; few connections, short times for heads, bodies
+ * and answers, so that it never costs what traffic needs. It does not know where its answers come from.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { ListenAddress } from '../config/config.ts';
+import { BearerToken, isOfAnotherSite } from './asker.ts';
 import { hostIsOurs } from './host.ts';
-import { type AdminSources, type Answer, endpoints, listOf, text } from './routes.ts';
+import {
+  type AdminSources,
+  type Answer,
+  allowOf,
+  type Endpoints,
+  endpoints,
+  listOf,
+  text,
+} from './routes.ts';
 
 const MAX_CONNECTIONS = 64;
+/** A connection on which nothing moves, whichever side is to blame; a write that moved since counts once more. */
+const IDLE_MS = 5000;
+/** The longest that an answer may take to be made and to be read. */
+const ANSWER_MS = 30_000;
 /** An answer under way when the listener closes has this long. */
 const CLOSE_GRACE_MS = 1000;
 
+// biome-ignore format: a field a line
 const HEADERS: readonly string[] = Object.freeze([
-  'Cache-Control',
-  'no-store',
-  'X-Content-Type-Options',
-  'nosniff',
-  'Content-Security-Policy',
-  "default-src 'none'; frame-ancestors 'none'",
-  'Referrer-Policy',
-  'no-referrer',
+  'Cache-Control', 'no-store',
+  'X-Content-Type-Options', 'nosniff',
+  'Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'",
+  'Cross-Origin-Resource-Policy', 'same-origin',
+  'Referrer-Policy', 'no-referrer',
 ]);
+
+const CHALLENGE = 'Bearer realm="outrigger"';
 
 export interface AdminServerOptions extends AdminSources {
   readonly paths: 'all' | 'telemetry';
+  /** What an operator has to bring; null: nothing. */
+  readonly token: string | null;
+  /** Names beside the address under which it may be asked; lower case, IPv6 without brackets. */
+  readonly hosts: readonly string[];
 }
 
 export class AdminServer {
-  readonly #endpoints: ReturnType<typeof endpoints>;
-  readonly #checkHost: boolean;
+  readonly #endpoints: Endpoints;
+  readonly #whole: boolean;
+  readonly #token: BearerToken | null;
+  readonly #hosts: readonly string[];
   readonly #server: Server;
   #answering = 0;
 
   constructor(options: AdminServerOptions) {
     this.#endpoints = endpoints(options, options.paths);
-    this.#checkHost = options.paths === 'all';
+    this.#whole = options.paths === 'all';
+    this.#token = options.token === null ? null : new BearerToken(options.token);
+    this.#hosts = options.hosts;
     this.#server = createServer({
       headersTimeout: 5000,
       requestTimeout: 10_000,
       keepAliveTimeout: 5000,
       connectionsCheckingInterval: 1000,
       maxHeaderSize: 8192,
+      // Whatever NODE_OPTIONS says.
+      insecureHTTPParser: false,
     });
     this.#server.maxConnections = MAX_CONNECTIONS;
-    this.#server.on('request', (request, response) => void this.#respond(request, response));
+    this.#server.setTimeout(IDLE_MS);
+    const respond = (request: IncomingMessage, response: ServerResponse): void =>
+      void this.#respond(request, response);
+    // Nobody is invited to send a body before it is known that it is wanted.
+    for (const event of ['request', 'checkContinue', 'checkExpectation']) this.#server.on(event, respond);
     this.#server.on('connect', refuseConnect);
   }
 
@@ -79,7 +107,9 @@ export class AdminServer {
 
   async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#answering++;
+    const deadline = setTimeout(() => request.socket.destroy(), ANSWER_MS);
     response.once('close', () => {
+      clearTimeout(deadline);
       this.#answering--;
       if (this.#answering === 0 && !this.#server.listening) this.#server.closeAllConnections();
     });
@@ -93,23 +123,55 @@ export class AdminServer {
   }
 
   #answer(request: IncomingMessage): Answer | Promise<Answer> {
-    if (this.#checkHost && !hostIsOurs(request.headers.host, request.socket.localAddress)) {
+    const { headers, socket } = request;
+    if (request.httpVersion !== '1.1' && request.httpVersion !== '1.0')
+      return text(400, 'HTTP/1.1 is spoken');
+    // Which of two would count is a question that nobody should have to ask.
+    if (isTwice(request, 'host') || isTwice(request, 'authorization')) {
+      return text(400, 'Host and Authorization may be there once');
+    }
+    if (this.#whole && !hostIsOurs(headers.host, socket.localAddress, this.#hosts)) {
       return text(403, 'the Host header must be localhost or the address of this listener');
     }
+    if (isOfAnotherSite(headers)) return text(403, 'another site may not ask');
     const [path = ''] = (request.url ?? '').split('?', 1);
     const endpoint = this.#endpoints.get(path);
+    const { authorization } = headers;
+    const trusted = this.#token === null ? this.#whole : this.#token.isIn(authorization);
+    if (this.#token !== null && !trusted && endpoint?.open !== true) return unauthorized(authorization);
     if (endpoint === undefined) return text(404, `no such path; there are:\n${listOf(this.#endpoints)}`);
-    if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'GET and HEAD only');
-    return endpoint.answer();
+    const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '');
+    const answer = endpoint.methods.get(method);
+    const allow = allowOf(endpoint);
+    if (answer === undefined) return text(405, `${allow} only`, ['Allow', allow]);
+    if (hasBody(request)) return text(413, 'no request body is taken');
+    return answer(trusted);
   }
+}
+
+/** RFC 6750, section 3. */
+function unauthorized(authorization: string | undefined): Answer {
+  const challenge = authorization === undefined ? CHALLENGE : `${CHALLENGE}, error="invalid_token"`;
+  return text(401, 'the bearer token of admin.token is needed', ['WWW-Authenticate', challenge]);
+}
+
+function isTwice({ rawHeaders }: IncomingMessage, name: string): boolean {
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === name) count++;
+  return count > 1;
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  const length = headers['content-length'];
+  return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
 }
 
 function write(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
   const body = Buffer.from(answer.body);
   const headers = [...HEADERS, 'Content-Type', answer.contentType, 'Content-Length', `${body.length}`];
-  if (answer.status === 405) headers.push('Allow', 'GET, HEAD');
+  if (answer.headers) headers.push(...answer.headers);
   // A body that nobody asked for is not read: the connection ends with the answer.
-  if (request.method !== 'GET' && request.method !== 'HEAD') headers.push('Connection', 'close');
+  if (hasBody(request) || answer.status === 405) headers.push('Connection', 'close');
   response.writeHead(answer.status, headers);
   response.end(request.method === 'HEAD' ? undefined : body);
 }

@@ -12,6 +12,8 @@ import { createLog } from '../telemetry/log.ts';
 import type { Output } from './check.ts';
 import { DONE, FAILED, INVALID } from './exit-code.ts';
 import { type Inspected, inspect } from './inspection.ts';
+import { inspectNodeSettings } from './node-settings.ts';
+import { UnhandledErrors } from './unhandled-errors.ts';
 
 export interface RunOptions {
   readonly files: readonly string[];
@@ -47,10 +49,16 @@ export async function run({ files, env, version, terminal, err }: RunOptions): P
     for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
     return INVALID;
   }
+  const settings = inspectNodeSettings(env, process.execArgv);
+  for (const refused of settings.refused) err.write(`outrigger: ${refused}\n`);
+  if (settings.refused.length > 0) return INVALID;
+  // Node itself would say that it counts, though it does not.
+  delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
   const { config, warnings } = inspected;
   const asked = askedToEnd();
   trustMachineRoots(env);
   const sink = createLog({ level: config.log.level, format: config.log.format });
+  for (const warning of settings.warnings) sink.log.warn({}, warning);
   for (const warning of warnings) sink.log.warn({ at: formatPlace(warning) }, warning.message);
   let sidecar: Sidecar;
   try {
@@ -75,15 +83,26 @@ export async function run({ files, env, version, terminal, err }: RunOptions): P
     err.write(`${listenProblem(error)}\n`);
     return INVALID;
   }
+  const unhandled = new UnhandledErrors({
+    log: sink.log,
+    count: () => sidecar.unhandledError(),
+    now: () => performance.now(),
+  });
+  unhandled.watch();
   // Whoever waits for the line should not wait for the next one.
   sink.flush();
-  sink.log.info({ signal: await asked.once }, 'draining');
+  const why = await Promise.race([asked.once, unhandled.tooMany]);
+  sink.log.info(why === 'unhandled errors' ? { reason: why } : { signal: why }, 'draining');
   sink.flush();
   const end = await Promise.race([sidecar.drain(), asked.twice]);
-  await sidecar.stop();
+  try {
+    await sidecar.stop();
+  } catch (error) {
+    unhandled.take(error, 'the end');
+  }
   sink.log.info({ end }, 'stopped');
   sink.flush();
-  return end === 'signal' ? FAILED : DONE;
+  return end === 'signal' || unhandled.fatal ? FAILED : DONE;
 }
 
 /**

@@ -6,12 +6,22 @@
  * into the parts' own values is `effective.ts`.
  */
 import * as v from 'valibot';
-import { collide, isCidr, isLoopback, parseListenAddress } from './address.ts';
+import { collide, isCidr, isLoopback, parseHostPattern, parseListenAddress } from './address.ts';
+import { clients } from './client-schema.ts';
 import { choice, duration, flag, integer, keep, list, section, size, text } from './field.ts';
 import { mayCarryRequestId } from './header-field.ts';
 import { policy } from './policy-schema.ts';
 import { routes } from './route-schema.ts';
 import { DAY, GIB, HOUR, KIB, MIB } from './units.ts';
+
+/** Services that are no HTTP: the bad ports of the Fetch standard, and what has been attacked through proxies. */
+// biome-ignore format: ranges read as such
+const DENIED_PORTS = [
+  1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109,
+  110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530,
+  531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 2375, 2376, 3306,
+  3659, 4045, 4190, 5060, 5061, 5432, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 11211, 27017,
+];
 
 const listenAddress = (description: string) =>
   text(description, 'an address such as 127.0.0.1:3128, [::1]:3128 or localhost:3128', parseListenAddress);
@@ -23,13 +33,8 @@ const listen = v.pipe(
       '127.0.0.1:3128',
     ),
     admin: v.optional(
-      text(
-        'Everything an operator needs: health, metrics, the state of origins.',
-        'a loopback address such as 127.0.0.1:3129, since nothing else guards the admin listener yet',
-        (written) => {
-          const address = parseListenAddress(written);
-          return address !== null && isLoopback(address) ? address : null;
-        },
+      listenAddress(
+        'Everything an operator needs: health, metrics, the state of origins; loopback only without admin.token.',
       ),
       '127.0.0.1:3129',
     ),
@@ -69,6 +74,43 @@ const listen = v.pipe(
   ),
 );
 
+/** RFC 6750, section 2.1. Fewer characters could be guessed. */
+const TOKEN = /^(?=.{16,512}$)[A-Za-z0-9._~+/-]+=*$/;
+
+const admin = v.pipe(
+  v.strictObject({
+    token: v.optional(
+      v.nullable(
+        text(
+          'What operators bring as Authorization: Bearer; /livez and /readyz need none. null: nobody is asked.',
+          'a token of 16 to 512 characters: letters, digits and -._~+/, and = at its end',
+          keep((it) => TOKEN.test(it)),
+          { secret: true },
+        ),
+      ),
+      null,
+    ),
+    hosts: v.optional(
+      list(
+        'Names under which the admin listener may be asked, beside localhost and its address.',
+        text('A host.', 'a host such as outrigger.internal, without a port', (written) =>
+          written.startsWith('*') ? null : parseHostPattern(written),
+        ),
+      ),
+      [],
+    ),
+  }),
+  v.description('Who may ask the admin listener.'),
+  v.forward(
+    v.partialCheck(
+      [['token'], ['hosts']],
+      ({ token, hosts }) => token !== null || hosts.length === 0,
+      'needs admin.token: a web page could have itself resolved to the listener',
+    ),
+    ['hosts'],
+  ),
+);
+
 const file = (description: string, expected: string) =>
   text(
     description,
@@ -88,6 +130,23 @@ const access = section('What may be reached.', {
   default: v.optional(
     choice('Of exchanges that match no route; deny: only routes with access: allow pass.', ['allow', 'deny']),
     'allow',
+  ),
+  clients: v.optional(
+    choice('Who may call; known: only the clients of the configuration.', ['any', 'known']),
+    'any',
+  ),
+  report: v.optional(
+    flag(
+      'Whether what routes, clients and ports deny is let through, and the log says what would be refused. Addresses stay denied.',
+    ),
+    false,
+  ),
+  deniedPorts: v.optional(
+    list(
+      'Ports to which no exchange goes on any way, unless a route with access: allow names the port.',
+      integer('A port.', 1, 65_535),
+    ),
+    DENIED_PORTS,
   ),
   addresses: v.optional(
     section('Checked on the address that is dialled, never on the name.', {
@@ -207,17 +266,34 @@ const shutdown = section(
   },
 );
 
-export const configSchema = section('The configuration of Outrigger.', {
+const whole = section('The configuration of Outrigger.', {
   listen: v.optional(listen, {}),
+  admin: v.optional(admin, {}),
   limits: v.optional(limits, {}),
   policy: v.optional(policy, {}),
   routes: v.optional(routes, []),
+  clients: v.optional(clients, []),
   access: v.optional(access, {}),
   intercept: v.optional(intercept, {}),
   requestId: v.optional(requestId, {}),
   log: v.optional(log, {}),
   shutdown: v.optional(shutdown, {}),
 });
+
+export const configSchema = v.pipe(
+  whole,
+  v.forward(
+    v.partialCheck(
+      [
+        ['listen', 'admin'],
+        ['admin', 'token'],
+      ],
+      ({ listen: at, admin: { token } }) => token !== null || isLoopback(at.admin),
+      'must be a loopback address such as 127.0.0.1:3129, unless admin.token is set',
+    ),
+    ['listen', 'admin'],
+  ),
+);
 
 /** What the schema makes of a file: units resolved and defaults filled in, under the keys of the file. */
 export type Settings = v.InferOutput<typeof configSchema>;

@@ -7,6 +7,7 @@
  */
 import type { Exchange, ExchangeObserver, Outcome } from '../exchange.ts';
 import { accessLine } from './access-line.ts';
+import { storyOf } from './error-story.ts';
 import type { Level, Log } from './log.ts';
 import { enabled } from './log.ts';
 
@@ -17,10 +18,6 @@ const LEVELS: Readonly<Record<Outcome, 'info' | 'warn'>> = Object.freeze({
   failed: 'warn',
   truncated: 'warn',
 });
-
-/** Deeper causes say nothing new; a longer stack is a runaway recursion. */
-const MAX_CAUSES = 4;
-const MAX_STACK_LENGTH = 8192;
 
 /** What the access log needs of a log sink. */
 export interface AccessLogSink {
@@ -49,18 +46,7 @@ export class AccessLog implements ExchangeObserver {
     if (this.#enabled[level]) this.#sink.writeLine(accessLine(exchange, level, this.#keepQuery));
     const error = exchange.error;
     if (error !== null && error.name === 'internal') {
-      this.#sink.log.error({ requestId: exchange.id, cause: stacks(error.cause) }, 'internal error');
+      this.#sink.log.error({ requestId: exchange.id, cause: storyOf(error.cause) }, 'internal error');
     }
   }
-}
-
-/** Stacks only: the other properties of an error may hold headers or bodies. */
-function stacks(cause: unknown): string | null {
-  const found: string[] = [];
-  let current = cause;
-  while (current !== undefined && current !== null && found.length < MAX_CAUSES) {
-    found.push(current instanceof Error ? (current.stack ?? current.message) : typeof current);
-    current = current instanceof Error ? current.cause : undefined;
-  }
-  return found.length === 0 ? null : found.join('\ncaused by ').slice(0, MAX_STACK_LENGTH);
 }

@@ -28,6 +28,7 @@ export interface Log {
   info(fields: object, msg: string): void;
   warn(fields: object, msg: string): void;
   error(fields: object, msg: string): void;
+  fatal(fields: object, msg: string): void;
 }
 
 export interface LogOptions {

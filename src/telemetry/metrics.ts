@@ -56,6 +56,7 @@ export class Metrics implements ExchangeObserver {
   #callers: LevelFamily | null = null;
   readonly #tunnelBytes: Readonly<Record<'upstream' | 'downstream', Tally>>;
   readonly #handshakes: Readonly<Record<'completed' | 'distrusted' | 'failed', Tally>>;
+  readonly #unhandled: Tally;
   readonly #reloads: Readonly<Record<'success' | 'failure', Tally>>;
   readonly #routes = new Map<string, RouteMetrics>();
   #tunnels = 0;
@@ -76,13 +77,14 @@ export class Metrics implements ExchangeObserver {
     this.#origins = { ...each(ORIGIN_LEVELS, level), circuitOpenings: total(CIRCUIT_OPENINGS) };
     this.#levels = each(SIDECAR_LEVELS, level);
     this.#dropped = total(DROPPED);
-    const { tunnelBytes, handshakes, reloads } = each(SIDECAR_COUNTS, count);
+    const { tunnelBytes, handshakes, unhandled, reloads } = each(SIDECAR_COUNTS, count);
     this.#tunnelBytes = { upstream: tunnelBytes('upstream'), downstream: tunnelBytes('downstream') };
     this.#handshakes = {
       completed: handshakes('completed'),
       distrusted: handshakes('distrusted'),
       failed: handshakes('failed'),
     };
+    this.#unhandled = unhandled();
     this.#reloads = { success: reloads('success'), failure: reloads('failure') };
     this.#levels.build.set(1, options.version, process.versions.node);
     for (const route of options.routes) this.#route(route);
@@ -100,6 +102,10 @@ export class Metrics implements ExchangeObserver {
   /** Of a caller whose connection is intercepted. */
   interceptHandshake(result: 'completed' | 'distrusted' | 'failed'): void {
     this.#handshakes[result].inc();
+  }
+
+  unhandledError(): void {
+    this.#unhandled.inc();
   }
 
   tunnelOpened(): void {

@@ -18,6 +18,7 @@ export const SIDECAR_LEVELS = Object.freeze({
 export const SIDECAR_COUNTS = Object.freeze({
   tunnelBytes: ['tunnel_bytes_total', 'Bytes carried in tunnels.', 'direction'],
   handshakes: ['intercept_handshakes_total', 'TLS handshakes with callers whose connection is intercepted.', 'result'],
+  unhandled: ['unhandled_errors_total', 'Errors that nobody caught; each is a bug of the sidecar.'],
   reloads: ['config_reloads_total', 'Reloads of the configuration.', 'result'],
 } as const satisfies Record<string, FamilyText>);
 

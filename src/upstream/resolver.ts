@@ -34,10 +34,18 @@ export class Resolver {
     }
     const callbacks = new Set([callback]);
     this.#underway.set(host, callbacks);
-    this.#lookup(host, (error, addresses) => {
+    const answered: LookupCallback = (error, addresses) => {
+      // A second answer tells nothing, and the next look-up of the name is not its business.
+      if (this.#underway.get(host) !== callbacks) return;
       this.#underway.delete(host);
       for (const each of callbacks) each(error, addresses);
-    });
+    };
+    try {
+      this.#lookup(host, answered);
+    } catch (error) {
+      // It would be waited for without an end, by everybody who asks for the name from now on.
+      process.nextTick(answered, error, []);
+    }
   }
 
   /** A caller that no longer waits is not called; a look-up that nobody waits for runs out by itself. */

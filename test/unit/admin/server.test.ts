@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
@@ -6,6 +7,9 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer, type AdminServerOptions } from '../../../src/admin/server.ts';
 import type { OriginSnapshot } from '../../../src/telemetry/snapshot.ts';
+import { until } from '../../support/until.ts';
+
+const TOKEN = 'aZ09-._~+/aZ09-._~+/==';
 
 const origin: OriginSnapshot = {
   origin: 'http://a.example:80',
@@ -24,10 +28,12 @@ async function serve(
   options: Partial<AdminServerOptions> = {},
 ): Promise<{ port: number; server: AdminServer }> {
   const server = new AdminServer({
-    ready: () => ({ ready: true, detail: { exchanges: 0 } }),
+    ready: () => ({ ready: true, state: { draining: false }, detail: { exchanges: 0 } }),
     metrics: async () => ({ body: 'up 1\n', contentType: 'text/plain; version=0.0.4' }),
     origins: () => [origin],
     paths: 'all',
+    token: null,
+    hosts: [],
     ...options,
   });
   const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
@@ -85,12 +91,17 @@ test('every path of the list answers', async (t) => {
 
 test('readiness is told by status and in detail', async (t) => {
   let ready = true;
-  const { port } = await serve(t, { ready: () => ({ ready, detail: { draining: !ready } }) });
-  assert.deepEqual(JSON.parse((await ask(port, '/readyz')).body), { ready: true, draining: false });
+  const readiness = () => ({ ready, state: { draining: !ready }, detail: { exchanges: 3 } });
+  const { port } = await serve(t, { ready: readiness });
+  assert.deepEqual(JSON.parse((await ask(port, '/readyz')).body), {
+    ready: true,
+    draining: false,
+    exchanges: 3,
+  });
   ready = false;
   const { status, headers, body } = await ask(port, '/readyz');
   assert.deepEqual([status, headers['content-type']], [503, 'application/json']);
-  assert.deepEqual(JSON.parse(body), { ready: false, draining: true });
+  assert.deepEqual(JSON.parse(body), { ready: false, draining: true, exchanges: 3 });
 });
 
 test('HEAD has the headers of GET and no body', async (t) => {
@@ -135,16 +146,177 @@ test('a page of another name cannot ask, though its name points here', async (t)
   assert.equal((await ask(port, '/livez', { headers: { host: `localhost:${port}` } })).status, 200);
 });
 
-test('the telemetry listener answers under every name, and only what Prometheus and the kubelet need', async (t) => {
+test('the telemetry listener has three paths under every name, and its readiness is a yes or no', async (t) => {
   const { port } = await serve(t, { paths: 'telemetry' });
   const headers = { host: '10.1.2.3:9464' };
-  for (const path of ['/metrics', '/livez', '/readyz'])
+  const { status, body } = await ask(port, '/nothing', { headers });
+  assert.equal(status, 404);
+  const paths = [...body.matchAll(/^GET (\S+)/gm)].map(([, path]) => path);
+  assert.deepEqual(paths, ['/livez', '/readyz', '/metrics']);
+  for (const path of ['/metrics', '/livez', '/readyz']) {
     assert.equal((await ask(port, path, { headers })).status, 200);
-  for (const path of ['/', '/origins', '/config']) {
-    const { status, body } = await ask(port, path, { headers });
-    assert.equal(status, 404, path);
-    assert.doesNotMatch(body, /origins/);
+    for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE'])
+      assert.equal((await ask(port, path, { headers, method })).status, 405, `${method} ${path}`);
   }
+  const elsewhere = [
+    '/',
+    '/origins',
+    '/config',
+    '/exchanges',
+    '/reload',
+    '/drain',
+    '/metrics/',
+    '/debug/pprof',
+  ];
+  for (const path of elsewhere) {
+    for (const method of ['GET', 'POST']) {
+      const got = await ask(port, path, { headers, method });
+      assert.equal(got.status, 404, `${method} ${path}`);
+      assert.doesNotMatch(got.body, /origins/);
+    }
+  }
+  assert.deepEqual(JSON.parse((await ask(port, '/readyz', { headers })).body), {
+    ready: true,
+    draining: false,
+  });
+});
+
+test('with a token everything but the probes needs it, in the one header where it belongs', async (t) => {
+  const { port } = await serve(t, { token: TOKEN });
+  const wrong = [
+    {},
+    { authorization: '' },
+    { authorization: 'Bearer' },
+    { authorization: 'Bearer ' },
+    { authorization: TOKEN },
+    { authorization: `Basic ${Buffer.from(`:${TOKEN}`).toString('base64')}` },
+    { authorization: `Bearer ${TOKEN}x` },
+    { authorization: `Bearer ${TOKEN.slice(0, -1)}` },
+    { authorization: `Bearer ${TOKEN.toUpperCase()}` },
+    { authorization: `Bearer ${TOKEN} ${TOKEN}` },
+    { authorization: `Bearer ${TOKEN}, Bearer x` },
+    { cookie: `token=${TOKEN}` },
+    { 'proxy-authorization': `Bearer ${TOKEN}` },
+  ];
+  for (const path of ['/', '/metrics', '/origins', '/nothing', `/metrics?access_token=${TOKEN}`]) {
+    for (const headers of wrong as Record<string, string>[]) {
+      for (const method of ['GET', 'HEAD', 'POST']) {
+        const got = await ask(port, path, { headers, method });
+        assert.equal(got.status, 401, `${method} ${path} ${JSON.stringify(headers)}`);
+        assert.match(got.headers['www-authenticate'] ?? '', /^Bearer realm="outrigger"/);
+        assert.doesNotMatch(got.body, /a\.example|up 1|origins/);
+      }
+    }
+    const headers = { authorization: `bearer  ${TOKEN}` };
+    assert.notEqual((await ask(port, path, { headers })).status, 401, path);
+  }
+  assert.equal((await ask(port, '/livez')).status, 200);
+  assert.deepEqual(JSON.parse((await ask(port, '/readyz')).body), { ready: true, draining: false });
+  const known = await ask(port, '/readyz', { headers: { authorization: `Bearer ${TOKEN}` } });
+  assert.deepEqual(JSON.parse(known.body), { ready: true, draining: false, exchanges: 0 });
+});
+
+test('a token opens nothing to DNS rebinding but under the listed names', async (t) => {
+  const { port } = await serve(t, { token: TOKEN, hosts: ['outrigger.internal'] });
+  const authorization = `Bearer ${TOKEN}`;
+  const as = (host: string) => ask(port, '/origins', { headers: { host, authorization } });
+  assert.equal((await as('evil.example')).status, 403);
+  assert.equal((await as('outrigger.internal')).status, 200);
+  assert.equal((await as(`outrigger.internal:${port}`)).status, 200);
+});
+
+test('what a browser sends for another site is refused, whatever it asks', async (t) => {
+  const { port } = await serve(t);
+  const foreign: Record<string, string>[] = [
+    { origin: 'https://evil.example' },
+    { origin: 'null' },
+    { origin: `http://localhost.evil.example:${port}` },
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'same-site' },
+    { 'sec-fetch-site': 'cross-site', origin: `http://127.0.0.1:${port}` },
+  ];
+  for (const headers of foreign) {
+    for (const [method, path] of [
+      ['GET', '/origins'],
+      ['POST', '/livez'],
+      ['OPTIONS', '/'],
+    ] as const)
+      assert.equal((await ask(port, path, { method, headers })).status, 403, JSON.stringify(headers));
+  }
+  const own: Record<string, string>[] = [
+    { origin: `http://127.0.0.1:${port}` },
+    { 'sec-fetch-site': 'none' },
+    { 'sec-fetch-site': 'same-origin' },
+  ];
+  for (const headers of own) assert.equal((await ask(port, '/origins', { headers })).status, 200);
+});
+
+test('two Hosts or two Authorizations are refused, though one of them is right', async (t) => {
+  const { port } = await serve(t, { token: TOKEN });
+  for (const lines of [
+    'Host: localhost\r\nHost: evil.example',
+    'Host: evil.example\r\nHost: localhost',
+    `Host: localhost\r\nAuthorization: Bearer ${TOKEN}\r\nAuthorization: Bearer x`,
+  ]) {
+    const { socket, heard } = await raw(
+      t,
+      port,
+      `GET /livez HTTP/1.1\r\n${lines}\r\nConnection: close\r\n\r\n`,
+    );
+    await once(socket, 'close');
+    assert.match(heard(), /^HTTP\/1\.1 400 /, lines);
+  }
+});
+
+test('a request body is neither invited nor read', async (t) => {
+  const { port } = await serve(t);
+  for (const head of [
+    'GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n',
+    'GET /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n',
+    'GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n',
+  ]) {
+    const { socket, heard } = await raw(t, port, head);
+    await once(socket, 'close');
+    assert.match(heard(), /^HTTP\/1\.1 413 [\s\S]*\r\nConnection: close\r\n/);
+    assert.doesNotMatch(heard(), /100 Continue/);
+  }
+});
+
+test('lenient framing is refused, whatever NODE_OPTIONS would allow', async (t) => {
+  const { port } = await serve(t);
+  for (const message of [
+    'GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'GET /livez HTTP/1.1\r\nHost : localhost\r\n\r\n',
+    'GET /livez HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n',
+    'GET /livez HTTP/1.1\r\nHost: localhost\r\n X: folded\r\n\r\n',
+    'GET /livez\r\n\r\n',
+    'GET /livez HTTP/2.0\r\nHost: localhost\r\n\r\n',
+  ]) {
+    const { socket, heard } = await raw(t, port, message);
+    await once(socket, 'close');
+    assert.match(heard(), /^HTTP\/1\.1 400 /, JSON.stringify(message));
+  }
+});
+
+test('who sends its head slowly, or does not read its answer, is cut within seconds', async (t) => {
+  const page = 'x'.repeat(64 * 1024 * 1024);
+  const { port } = await serve(t, { metrics: async () => ({ body: page, contentType: 'text/plain' }) });
+  // The listener's own ends, in the order in which they came.
+  const accepted: Socket[] = [];
+  const accept = (message: unknown): void => void accepted.push((message as { socket: Socket }).socket);
+  subscribe('net.server.socket', accept);
+  t.after(() => unsubscribe('net.server.socket', accept));
+  await raw(t, port, '');
+  const slow = await raw(t, port, 'GET /livez HTTP/1.1\r\nX: ');
+  const trickle = setInterval(() => slow.socket.write('x'), 200);
+  t.after(() => clearInterval(trickle));
+  const deaf = connect(port, '127.0.0.1');
+  t.after(() => deaf.destroy());
+  deaf.on('error', () => {});
+  deaf.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  deaf.pause();
+  await until(() => accepted.length === 3, 'the three connections');
+  await until(() => accepted.every((socket) => socket.destroyed), 'the end of all three', 15_000);
 });
 
 test('no answer may be stored, framed, sniffed or read by another site', async (t) => {
@@ -154,12 +326,15 @@ test('no answer may be stored, framed, sniffed or read by another site', async (
     await ask(port, '/nothing'),
     await ask(port, '/livez', { method: 'POST' }),
     await ask(port, '/livez', { headers: { host: 'evil.example' } }),
+    await ask((await serve(t, { token: TOKEN })).port, '/origins'),
+    await ask((await serve(t, { paths: 'telemetry' })).port, '/metrics'),
   ];
   for (const { headers } of answers) {
     assert.equal(headers['cache-control'], 'no-store');
     assert.equal(headers['x-content-type-options'], 'nosniff');
     assert.equal(headers['content-security-policy'], "default-src 'none'; frame-ancestors 'none'");
     assert.equal(headers['referrer-policy'], 'no-referrer');
+    assert.equal(headers['cross-origin-resource-policy'], 'same-origin');
     assert.ok(!Object.keys(headers).some((name) => name.startsWith('access-control-')));
   }
 });
@@ -225,11 +400,11 @@ test('close lets an answer under way be finished, and does not wait for one that
 
 test('close is harmless before listen and a second time', async () => {
   const sources = {
-    ready: () => ({ ready: true, detail: {} }),
+    ready: () => ({ ready: true, state: {}, detail: {} }),
     metrics: async () => ({ body: '', contentType: '' }),
     origins: () => [],
   };
-  const server = new AdminServer({ ...sources, paths: 'all' });
+  const server = new AdminServer({ ...sources, paths: 'all', token: null, hosts: [] });
   await server.close();
   await server.close();
 });

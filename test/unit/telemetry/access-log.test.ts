@@ -53,7 +53,7 @@ test('a log set to warn tells only of what went wrong, and a silent one of nothi
 
 test('a bug of ours is told once more, with its stack and the stacks beneath', () => {
   const { log, lines } = logged('info');
-  const cause = Object.assign(new TypeError('x is undefined', { cause: new Error('deep') }), {
+  const cause = Object.assign(new TypeError('c4n4ry is undefined', { cause: new Error('deep') }), {
     headers: 'c4n4ry',
   });
   log.exchangeFinished(
@@ -64,10 +64,7 @@ test('a bug of ours is told once more, with its stack and the stacks beneath', (
   assert.equal(line?.['error'], 'proxy_internal_error');
   assert.equal(bug?.['level'], 'error');
   assert.equal(bug?.['requestId'], 'id-7');
-  assert.match(
-    String(bug?.['cause']),
-    /^TypeError: x is undefined\n.*access-log\.test\.ts[\s\S]*\ncaused by Error: deep\n/,
-  );
+  assert.match(String(bug?.['cause']), /^TypeError\n.*access-log\.test\.ts[\s\S]*\ncaused by Error\n/);
   assert.ok(!JSON.stringify(bug).includes('c4n4ry'));
 });
 

@@ -62,3 +62,29 @@ test('the system resolves localhost to loopback', async () => {
   });
   assert.ok(addresses.length > 0 && addresses.every((one) => one === '::1' || one.startsWith('127.')));
 });
+
+test('a look-up that throws is an error, told once and later, and the name can be asked for again', async () => {
+  let throws = true;
+  const it = new Resolver((_host, answer) => {
+    if (throws) throw Object.assign(new Error('no'), { code: 'ERR_X' });
+    answer(null, ['192.0.2.1']);
+  });
+  const told: unknown[] = [];
+  it.resolve('x.test', (error, addresses) => told.push(error?.code ?? addresses));
+  assert.equal(told.length, 0);
+  await new Promise((resolve) => setImmediate(resolve));
+  throws = false;
+  it.resolve('x.test', (error, addresses) => told.push(error?.code ?? addresses));
+  assert.deepEqual(told, ['ERR_X', ['192.0.2.1']]);
+});
+
+test('a look-up that answers twice is heard once, and not by the next one', () => {
+  const { it, asked } = resolver();
+  const told: unknown[] = [];
+  it.resolve('x.test', (_error, addresses) => told.push(addresses));
+  asked[0]?.answer(null, ['192.0.2.1']);
+  it.resolve('x.test', (_error, addresses) => told.push(addresses));
+  asked[0]?.answer(null, ['192.0.2.6']);
+  asked[1]?.answer(null, ['192.0.2.2']);
+  assert.deepEqual(told, [['192.0.2.1'], ['192.0.2.2']]);
+});
