@@ -32,11 +32,17 @@ export interface SecretSnapshot {
 export class SecretFiles {
   readonly #texts: readonly SecretText[];
   readonly #files: readonly string[];
+  readonly #settle: () => Promise<unknown>;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
-  constructor(texts: readonly SecretText[]) {
+  /** @param settle waits between the look that finds a change and the one that confirms it */
+  constructor(
+    texts: readonly SecretText[],
+    settle: () => Promise<unknown> = () => sleep(SETTLE_MS, undefined, { ref: false }),
+  ) {
     this.#texts = texts;
+    this.#settle = settle;
     this.#files = [...new Set(texts.flatMap(({ files }) => files))];
   }
 
@@ -63,7 +69,7 @@ export class SecretFiles {
   async look(observer: SecretObserver): Promise<void> {
     const first = await this.#read();
     if (!this.#texts.some((text) => differs(text, renderOf(text, first)))) return;
-    await sleep(SETTLE_MS, undefined, { ref: false });
+    await this.#settle();
     const second = await this.#read();
     if (this.#closed) return;
     const renewed = new Set<string>();

@@ -58,7 +58,9 @@ export class SecretText {
         };
       text += secret;
     }
-    return this.#accepts(text) ? { text } : { problem: 'the whole is too long for a header field' };
+    return this.#accepts(text)
+      ? { text }
+      : { problem: `${this.files.join(' and ')} makes the whole too long for a header field` };
   }
 
   renew(value: string): void {
