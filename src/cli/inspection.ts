@@ -8,6 +8,7 @@ import { inspectTlsFiles, TlsFileError } from '../certificates/tls-files.ts';
 import type { Config } from '../config/config.ts';
 import { lint } from '../config/lint.ts';
 import { configFiles, type LoadOptions, loadConfig } from '../config/load.ts';
+import { openFiles } from '../config/open-files.ts';
 import { at, ConfigError, type Problem, sortProblems } from '../config/problem.ts';
 import { formatPath, locate, type Path } from '../config/tree.ts';
 
@@ -33,7 +34,7 @@ export function inspect(options: LoadOptions): Inspected {
   const routes = inspectRoutes(config, Date.now());
   const problems = [...routes.problems, ...inspectAuthority(config, Date.now())].map(placed);
   if (problems.length > 0) throw new ConfigError(sortProblems(problems, order));
-  const warnings = [...lint(config, written), ...routes.warnings.map(placed)];
+  const warnings = [...lint(config, written), ...openFiles(written), ...routes.warnings.map(placed)];
   return { config, warnings: sortProblems(warnings, order) };
 }
 

@@ -99,8 +99,8 @@ const insecure = section(
   {
     reason: text(
       'Why, for whoever reads the log.',
-      'a reason in words',
-      keep((it) => it.trim() !== ''),
+      'a reason in words, on one line',
+      keep((it) => it.trim() !== '' && !/\p{Cc}/u.test(it)),
     ),
     until: v.pipe(
       text('The last day on which it holds, UTC.', 'a day such as 2027-01-31', keep(isDay)),
