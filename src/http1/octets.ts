@@ -8,7 +8,7 @@
 const table = (test: (octet: number) => boolean): Uint8Array =>
   Uint8Array.from({ length: 256 }, (_, octet) => (test(octet) ? 1 : 0));
 
-const TOKEN = new Set([..."!#$%&'*+-.^_`|~"].map((one) => one.charCodeAt(0)));
+const TOKEN = new Set(Buffer.from("!#$%&'*+-.^_`|~"));
 
 const isAlphanumeric = (octet: number): boolean =>
   (octet >= 0x30 && octet <= 0x39) || (octet >= 0x41 && octet <= 0x5a) || (octet >= 0x61 && octet <= 0x7a);

@@ -206,6 +206,7 @@ test("what is taken for one request, Node's strict parser takes for the same", a
       seen = null;
       const socket = connect(port, '127.0.0.1');
       socket.on('error', () => {});
+      socket.resume();
       socket.end(bytes.subarray(0, bodyEnd));
       await once(socket, 'close');
       compared++;

@@ -17,6 +17,8 @@ function read(message: string) {
   return head instanceof HeadFault ? `${head.kind}: ${head.reason}` : head;
 }
 
+const refusal = (result: ReturnType<typeof read>): string => (typeof result === 'string' ? result : '');
+
 test('a head is its method, target, version and fields, in their order and spelling', () => {
   assert.deepEqual(
     read(
@@ -35,7 +37,10 @@ test('a head may have no field, and eight empty lines before it', () => {
   const head = { method: 'GET', target: '/', minorVersion: 1, fields: [] };
   assert.deepEqual(read('GET / HTTP/1.1\r\n\r\n'), head);
   assert.deepEqual(read(`${'\r\n'.repeat(8)}GET / HTTP/1.1\r\n\r\n`), head);
-  assert.match(String(read(`${'\r\n'.repeat(9)}GET / HTTP/1.1\r\n\r\n`)), /^malformed: too many empty lines/);
+  assert.match(
+    refusal(read(`${'\r\n'.repeat(9)}GET / HTTP/1.1\r\n\r\n`)),
+    /^malformed: too many empty lines/,
+  );
 });
 
 test('what breaks the grammar of a request line is malformed', () => {
@@ -67,7 +72,7 @@ test('what breaks the grammar of a request line is malformed', () => {
     ':',
     '\x16\x03\x01',
   ];
-  for (const line of lines) assert.match(String(read(`${line}\r\nHost: a\r\n\r\n`)), /^malformed: /, line);
+  for (const line of lines) assert.match(refusal(read(`${line}\r\nHost: a\r\n\r\n`)), /^malformed: /, line);
 });
 
 test('what breaks the grammar of field lines is malformed', () => {
@@ -92,7 +97,7 @@ test('what breaks the grammar of field lines is malformed', () => {
     '\r',
   ];
   for (const line of lines) {
-    assert.match(String(read(`GET / HTTP/1.1\r\n${line}\r\n\r\n`)), /^malformed: /, JSON.stringify(line));
+    assert.match(refusal(read(`GET / HTTP/1.1\r\n${line}\r\n\r\n`)), /^malformed: /, JSON.stringify(line));
   }
   for (const message of [
     'GET / HTTP/1.1\nHost: a\n\n',
@@ -100,21 +105,21 @@ test('what breaks the grammar of field lines is malformed', () => {
     '\nGET / HTTP/1.1\r\n\r\n',
     '\rGET / HTTP/1.1\r\n\r\n',
   ])
-    assert.match(String(read(message)), /^malformed: /, JSON.stringify(message));
+    assert.match(refusal(read(message)), /^malformed: /, JSON.stringify(message));
 });
 
 test('bounds are of the first line, of the whole head and of the number of fields', () => {
   const target = (length: number) => `/${'x'.repeat(length - 'GET / HTTP/1.1'.length)}`;
   assert.equal(typeof read(`GET ${target(200)} HTTP/1.1\r\n\r\n`), 'object');
-  assert.match(String(read(`GET ${target(201)} HTTP/1.1\r\n\r\n`)), /^start line too long/);
-  assert.match(String(read(`GET ${target(5_000)} HTTP/1.1\r\n\r\n`)), /^start line too long/);
-  assert.match(String(read(`GET ${target(5_000)}`)), /^start line too long/);
+  assert.match(refusal(read(`GET ${target(201)} HTTP/1.1\r\n\r\n`)), /^start line too long/);
+  assert.match(refusal(read(`GET ${target(5_000)} HTTP/1.1\r\n\r\n`)), /^start line too long/);
+  assert.match(refusal(read(`GET ${target(5_000)}`)), /^start line too long/);
   const field = (bytes: number) => `X: ${'x'.repeat(bytes - 'GET / HTTP/1.1\r\nX: '.length)}`;
   assert.equal(typeof read(`GET / HTTP/1.1\r\n${field(1_000)}\r\n\r\n`), 'object');
-  assert.match(String(read(`GET / HTTP/1.1\r\n${field(1_001)}\r\n\r\n`)), /^head too large/);
-  assert.match(String(read(`GET / HTTP/1.1\r\n${field(2_000)}`)), /^head too large/);
+  assert.match(refusal(read(`GET / HTTP/1.1\r\n${field(1_001)}\r\n\r\n`)), /^head too large/);
+  assert.match(refusal(read(`GET / HTTP/1.1\r\n${field(2_000)}`)), /^head too large/);
   assert.equal(typeof read(`GET / HTTP/1.1\r\n${'X: y\r\n'.repeat(10)}\r\n`), 'object');
-  assert.match(String(read(`GET / HTTP/1.1\r\n${'X: y\r\n'.repeat(11)}\r\n`)), /^too many fields/);
+  assert.match(refusal(read(`GET / HTTP/1.1\r\n${'X: y\r\n'.repeat(11)}\r\n`)), /^too many fields/);
 });
 
 test('what can be no head is refused at the octet that shows it', () => {
@@ -125,7 +130,7 @@ test('what can be no head is refused at the octet that shows it', () => {
     'GET / HTTP/1.1\r\nX: \x00',
     'GET / HTTP/1.1\r\nX: y\rz',
   ])
-    assert.match(String(read(message)), /^malformed: /, JSON.stringify(message));
+    assert.match(refusal(read(message)), /^malformed: /, JSON.stringify(message));
   for (const message of ['', '\r', '\r\n', 'G', 'GET / HTTP/1.1\r\n\r']) assert.equal(read(message), 'more');
 });
 

@@ -10,6 +10,8 @@ function read(text: string) {
   return head instanceof HeadFault ? `${head.kind}: ${head.reason}` : head;
 }
 
+const refusal = (result: ReturnType<typeof read>): string => (typeof result === 'string' ? result : '');
+
 test('a head is its status, reason phrase, version and fields', () => {
   assert.deepEqual(read('HTTP/1.0 299 F\xfcr  uns\r\nX: y'), {
     status: 299,
@@ -43,10 +45,10 @@ test('what breaks the grammar of a status line is malformed', () => {
     'HTTP/1.1 200 O\x00K',
     'HTTP/1.1 200 O\x1bK',
   ];
-  for (const line of lines) assert.match(String(read(`${line}\r\nX: y`)), /^malformed: /, line);
-  assert.match(String(read(`HTTP/1.1 200 ${'x'.repeat(88)}`)), /^start line too long/);
+  for (const line of lines) assert.match(refusal(read(`${line}\r\nX: y`)), /^malformed: /, line);
+  assert.match(refusal(read(`HTTP/1.1 200 ${'x'.repeat(88)}`)), /^start line too long/);
 });
 
 test('a value that goes on in the next line is malformed here as well', () => {
-  assert.match(String(read('HTTP/1.1 200 OK\r\nX: y\r\n z')), /^malformed: /);
+  assert.match(refusal(read('HTTP/1.1 200 OK\r\nX: y\r\n z')), /^malformed: /);
 });
