@@ -3,7 +3,7 @@
  * with a ConfigError that has at least one problem, each on one line, and never with anything else.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -33,6 +33,54 @@ function assertInvariant(content: string | Uint8Array, env: Record<string, strin
 }
 
 const RUNS = { numRuns: 300 };
+const CORPUS = new URL('corpus/config/', import.meta.url);
+/** Each of them takes milliseconds; on a machine that is busy with other things, many. */
+const BOUND_MS = 5_000;
+
+test('every file of the corpus is refused or loads, in bounded time, and changes no prototype', (t) => {
+  const names = readdirSync(CORPUS).filter((name) => name.endsWith('.yaml'));
+  assert.ok(names.length >= 90, `${names.length} files`);
+  let longest = { name: '', ms: 0 };
+  for (const name of names) {
+    const startedAt = performance.now();
+    assertInvariant(readFileSync(new URL(name, CORPUS)), { A: 'x' });
+    const ms = performance.now() - startedAt;
+    assert.ok(ms < BOUND_MS, `${name} took ${ms} ms`);
+    if (ms > longest.ms) longest = { name, ms };
+    const untouched: Record<string, unknown> = {};
+    for (const key of ['polluted', 'level', 'listen', 'policy'])
+      assert.equal(untouched[key], undefined, name);
+  }
+  t.diagnostic(`the longest: ${longest.name}, ${longest.ms.toFixed(0)} ms`);
+});
+
+test('no key of a prototype is taken for a key, wherever it stands and however it is written', () => {
+  const key = fc.constantFrom('__proto__', 'constructor', 'prototype');
+  const place = fc.constantFrom<(key: string) => string>(
+    (it) => `${it}: { polluted: true }`,
+    (it) => `log: { ${it}: { polluted: true } }`,
+    (it) => `policy: { headers: { request: { set: { ${it}: x } } } }`,
+    (it) => `policy: { headers: { response: { set: { ${it}: { polluted: true } } } } }`,
+    (it) => `routes: [{ name: a, ${it}: { polluted: true } }]`,
+    (it) => `routes: [{ name: a, policy: { ${it}: {} } }]`,
+    (it) => `log: { level: info }\n? ${it}\n: { polluted: true }`,
+  );
+  const spelling = fc.constantFrom<(key: string) => string>(
+    (it) => it,
+    (it) => `"${it}"`,
+    (it) => `'${it}'`,
+    (it) => `"${it.replace('o', '\\x6f')}"`,
+    (it) => `!!str ${it}`,
+    (it) => `&a ${it}`,
+  );
+  fc.assert(
+    fc.property(key, place, spelling, (name, put, spell) => {
+      writeFileSync(file, put(spell(name)));
+      assert.throws(() => loadConfig({ files: [file], env: {} }), ConfigError, put(spell(name)));
+      assert.equal(({} as Record<string, unknown>)['polluted'], undefined);
+    }),
+  );
+});
 
 test('random bytes', () => {
   fc.assert(
