@@ -18,6 +18,9 @@ export type Level = (typeof LEVELS)[number];
 /** Characters gathered for one write: about thirty lines. */
 const BATCH_LENGTH = 16_384;
 
+/** No line is longer, whatever is in it: collectors cut lines of their own accord, and then they are no JSON. */
+export const LINE_MAX = 64 * 1024;
+
 /** Whether a line of level `line` is written when the log is set to `set`. */
 export function enabled(set: Level, line: Level): boolean {
   return LEVELS.indexOf(line) >= LEVELS.indexOf(set);
@@ -69,7 +72,7 @@ export function createLog(options: LogOptions): LogSink {
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
     },
-    { write: (text: string) => writeLine(asciiJson(text.trimEnd())) },
+    { write: (text: string) => writeLine(bounded(asciiJson(text.trimEnd()))) },
   );
   return {
     log,
@@ -80,6 +83,18 @@ export function createLog(options: LogOptions): LogSink {
     flush: () => out.flush(),
     close: () => out.close(),
   };
+}
+
+/** Access lines are bounded by the caps of their strings. */
+function bounded(line: string): string {
+  if (line.length <= LINE_MAX) return line;
+  const time = new Date().toISOString();
+  return JSON.stringify({
+    level: 'warn',
+    time,
+    length: line.length,
+    msg: 'a line was too long to be written',
+  });
 }
 
 type Out = Pick<LineQueue, 'push' | 'dropped' | 'flush' | 'close'>;
