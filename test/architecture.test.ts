@@ -195,6 +195,35 @@ test('policy and headers decide without I/O, timers or clock', () => {
   for (const path of pure) assert.doesNotMatch(withoutComments(read(path)), impure, path);
 });
 
+test('no source makes code of strings, nor loads what is named by a variable, nor opens a debugger', () => {
+  /** A constant, for which Node has no other door. */
+  const door = 'src/spent-buffers.ts';
+  const code = [
+    /\beval\b/,
+    /\bFunction\s*\(/,
+    /\brequire\b\s*\(/,
+    /\bcreateRequire\b/,
+    /\bimport\s*\(\s*(?!'[^']+'\s*\))/,
+    /\bimport\.meta\.resolve\b/,
+    /\bset(?:Timeout|Interval|Immediate)\s*\(\s*['"`]/,
+    /\bWebAssembly\b/,
+    /\bprocess\.(?:binding|dlopen|_debugProcess)\b/,
+  ];
+  const modules =
+    /^node:(?:vm|module|inspector|inspector\/promises|repl|worker_threads|cluster|wasi|sea|ffi)$/;
+  for (const path of SOURCES) {
+    const text = withoutComments(read(path));
+    // What users are told to write for their own shell.
+    const said = text.replaceAll('eval "$(outrigger env)"', '');
+    for (const pattern of code) assert.doesNotMatch(said, pattern, path);
+    const contexts = [...text.matchAll(/\brunIn\w+Context\([^)]*\)/g)].map(([call]) => call);
+    const allowed = path === door ? ["runInNewContext('gc')"] : [];
+    assert.deepEqual(contexts, allowed, path);
+  }
+  const strangers = IMPORTS.filter(({ to, from }) => modules.test(to) && (from !== door || to !== 'node:vm'));
+  none(strangers, 'a module that runs or inspects other code');
+});
+
 test('nothing imports in a circle at run time', () => {
   assert.deepEqual(circles(IMPORTS.filter(({ typeOnly }) => !typeOnly)), []);
 });
