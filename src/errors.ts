@@ -42,7 +42,8 @@ const row = (
 export const ERRORS = Object.freeze({
   target_unusable: row('http_request_error', 400, 'caller', 'refused', 'ignored', false, 'The request target is unusable', 'Send the request in absolute form (GET http://host/path), or set HTTP_PROXY so that the client does.'),
   request_malformed: row('http_request_error', 400, 'caller', 'refused', 'ignored', false, 'The request is malformed', 'The request breaks RFC 9112; look at what the client sends.'),
-  request_head_too_large: row('http_request_error', 431, 'caller', 'refused', 'ignored', false, 'The request head is too large', 'Send fewer or smaller headers, or raise limits.headerBytes.'),
+  request_target_too_long: row('http_request_error', 414, 'caller', 'refused', 'ignored', false, 'The request line is too long', 'Send a shorter target, or raise limits.targetBytes.'),
+  request_head_too_large: row('http_request_error', 431, 'caller', 'refused', 'ignored', false, 'The request head is too large', 'Send fewer or smaller headers, or raise limits.headerBytes or limits.headerFields.'),
   request_head_timeout: row('http_request_error', 408, 'caller', 'refused', 'ignored', true, 'The request head did not arrive in time', 'The client was too slow; listen.headTimeout is the bound.'),
   request_misdirected: row('http_request_error', 421, 'caller', 'refused', 'ignored', false, 'The request is meant for another origin than its tunnel', 'Inside a tunnel, Host and target must name what CONNECT asked for; open another tunnel for another origin.'),
   prefix_unknown: row('destination_not_found', 404, 'caller', 'refused', 'ignored', false, 'No route has this prefix', 'Give a route a prefix and an origin; or set HTTP_PROXY, so that the client sends its requests in absolute form (GET http://host/path).'),
@@ -91,6 +92,7 @@ export const ERRORS = Object.freeze({
   response_incomplete: row('http_response_incomplete', 502, 'origin', 'failed', 'failure', true, 'The response broke off', 'The origin closed the connection before the end of its body.'),
   queue_full: row('connection_limit_reached', 503, 'origin', 'refused', 'ignored', true, 'Too many exchanges wait for this origin', 'The origin is slow or the load too high; see policy.pool.connections and policy.pool.queue.'),
   queue_timeout: row('connection_limit_reached', 503, 'origin', 'refused', 'ignored', true, 'No connection became free in time', 'The origin is slow or the load too high; see policy.pool.connections, policy.pool.queueTimeout and limits.connections.'),
+  caller_limit: row('connection_limit_reached', 503, 'operator', 'refused', 'ignored', true, 'Too many connections of callers', 'Every connection has an exchange under way; raise listen.connections or listen.connectionsPerClient, or have the callers share their connections.'),
   exchange_limit: row('connection_limit_reached', 503, 'operator', 'refused', 'ignored', true, 'Too many exchanges are in flight', 'Raise limits.exchanges, or lower the load.'),
   origin_limit: row('connection_limit_reached', 503, 'operator', 'refused', 'ignored', true, 'Too many origins are in use at once', 'Raise limits.origins.'),
   file_limit: row('connection_limit_reached', 503, 'operator', 'failed', 'ignored', true, 'The process is out of file descriptors or ports', 'Raise the limit of open files (ulimit -n), or lower limits.connections.'),

@@ -43,6 +43,7 @@ export type Delivery = 'unsent' | 'maybe sent' | 'answered';
 /** What the exchange is busy with; named in the log when the caller leaves. */
 export type Phase =
   | 'deciding'
+  | 'receiving the body'
   | 'waiting for a token'
   | 'queued'
   | 'resolving'
@@ -78,6 +79,40 @@ export interface AttemptObserver {
 /** Knows whom an attempt waits for while bytes should be moving; names the culprit of an idle timeout. */
 export interface StallWitness {
   readonly stalledOn: 'origin' | 'caller';
+}
+
+/**
+ * What is owed. Upload: by the caller, of a body of known length; stream: the same without a length. Request: to be
+ * taken by the origin. Response: by the origin, of known length. Download: to be taken by the caller.
+ */
+export type Owing = 'upload' | 'stream' | 'request' | 'response' | 'download';
+
+/** Where an exchange's bytes are, as far as it is about peers that drip. */
+export interface Flow {
+  /** Null: nobody owes anything. */
+  readonly owing: Owing | null;
+  /** It holds a permit, and perhaps a connection. */
+  readonly holds: boolean;
+  /** For whoever looks at them alone. */
+  mark: Mark | null;
+  /** Bytes of what is owed that have come or gone so far. */
+  moved(owing: Owing): number;
+  tooSlow(owing: Owing, detail: string): void;
+  /** Makes place for others. */
+  yield(owing: Owing, detail: string): void;
+}
+
+/** What is known of a flow since it was first looked at. */
+interface Mark {
+  owing: Owing;
+  /** Since when, and from which count on, the window is judged. */
+  since: number;
+  from: number;
+  /** At the last look. */
+  last: number;
+  lastAt: number;
+  /** For so many looks it came up with less than it should have. */
+  slow: number;
 }
 
 /** Told of an attempt's progress by whoever carries it, so that its timers can be kept elsewhere. */
@@ -205,6 +240,8 @@ export class Exchange {
   /** What TLS asked for inside the tunnel; null: nothing, or it was not looked at. */
   serverName: string | null = null;
   informational: InformationalSink | null = null;
+  /** Who owes bytes; null: it is not looked at. */
+  flow: Flow | null = null;
   /** The upstream state this exchange uses; set by the origin layer. */
   origin: Origin | null = null;
   /** The hold on a connection; set by the pool permit layer, anew for each attempt. */
@@ -270,6 +307,14 @@ export class Exchange {
   /** What is borrowed for the whole exchange goes back here, once, in reverse order. */
   onFinish(borrowed: Releasable): void {
     this.#borrowed.push(borrowed);
+  }
+
+  /** Before its end: an exchange that is over but for the last of its answer does not keep it from others. */
+  giveBack(borrowed: Releasable): void {
+    const at = this.#borrowed.lastIndexOf(borrowed);
+    if (at < 0) return;
+    this.#borrowed.splice(at, 1);
+    borrowed.release();
   }
 
   /** Ends whatever is under way: the caller left, the deadline passed, the sidecar stops. */

@@ -15,6 +15,7 @@ export const DAY = 24 * HOUR;
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
 export const GIB = 1024 * MIB;
+export const TIB = 1024 * GIB;
 
 const DURATION_UNITS = new Map([
   ['ms', 1],

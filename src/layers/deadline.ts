@@ -9,9 +9,11 @@ class Deadline implements Releasable {
   readonly #timer: NodeJS.Timeout;
 
   constructor(exchange: Exchange, totalMs: number) {
+    // Its body may have been received before.
+    const leftMs = Math.max(1, totalMs - (performance.now() - exchange.startedAt));
     this.#timer = setTimeout(() => {
       exchange.abort(new OutriggerError('total_timeout', `${totalMs} ms, while ${exchange.phase}`));
-    }, totalMs);
+    }, leftMs);
   }
 
   release(): void {

@@ -13,7 +13,7 @@ import { attemptTimeout } from './attempt-timeout.ts';
 import { breaker } from './breaker.ts';
 import { credential } from './credential.ts';
 import { deadline } from './deadline.ts';
-import { limit } from './limit.ts';
+import { limit, type RoomMaker } from './limit.ts';
 import { origin } from './origin.ts';
 import { poolPermit } from './pool-permit.ts';
 import { type Retriable, retry } from './retry.ts';
@@ -21,6 +21,7 @@ import { type Retriable, retry } from './retry.ts';
 /** State that the layers share across exchanges. */
 export interface Shared {
   readonly exchanges: Semaphore;
+  readonly slow: RoomMaker;
   readonly origins: Origins;
   readonly profiles: TlsProfiles;
 }
@@ -40,7 +41,7 @@ export function stack<R extends Retriable>(
   const { timeouts, retry: retries } = policy;
   const layers: (Layer<R> | null)[] = [
     accepted || timeouts.totalMs === null ? null : deadline(timeouts.totalMs), // time spent waiting for a permit or a backoff counts too
-    accepted ? null : limit(shared.exchanges), // an exchange is one unit of load however often it is tried
+    accepted ? null : limit(shared.exchanges, shared.slow), // an exchange is one unit of load however often it is tried
     tokens === null ? null : credential(tokens), // while a token is fetched nothing of the origin is held, and every attempt carries the same
     origin(shared.origins, shared.profiles), // its state must outlive every attempt
     retries.attempts > 1 ? retry(retries, timeouts.totalMs) : null, // around all that one attempt needs, so nothing is held while waiting to try again
@@ -67,6 +68,6 @@ export function inside<R extends Retriable>(
  * decide: it is one unit of load, and its time runs. The stack that it may meet later leaves both out.
  */
 export function acceptance({ timeouts }: Policy, shared: Shared): Dispatch<void> {
-  const limited = limit<void>(shared.exchanges)(() => Promise.resolve());
+  const limited = limit<void>(shared.exchanges, shared.slow)(() => Promise.resolve());
   return timeouts.totalMs === null ? limited : deadline<void>(timeouts.totalMs)(limited);
 }

@@ -5,6 +5,7 @@
  * objects; no label has more values than its bound, whatever callers and origins send. It does not know how
  * the sums get to whoever scrapes.
  */
+import type { ErrorName } from '../errors.ts';
 import type { Attempt, Exchange, Outcome } from '../exchange.ts';
 import type { CountFamily, Distribution, DistributionFamily, FamilyText, Tally } from './families.ts';
 
@@ -15,6 +16,8 @@ export const ROUTE_COUNTS = Object.freeze({
   retries: ['retries_total', 'Attempts that were made again, by why they could be.', 'route', 'reason'],
   retriesRefused: ['retries_refused_total', 'Failed attempts that were not made again, by why not.', 'route', 'reason'],
   errors: ['errors_total', 'Exchanges that ended in an error of the sidecar, by RFC 9209 token.', 'route', 'error'],
+  reported: ['access_reported_total', 'Exchanges let through that access would have refused, had it not been told only to report.', 'route'],
+  limited: ['limited_total', 'Exchanges that a limit on heads, bodies or their pace refused or cut, by the limit.', 'route', 'limit'],
   shed: ['shed_total', 'Exchanges refused to protect the origin or the sidecar from load.', 'route', 'reason'],
 } as const satisfies Record<string, FamilyText>);
 
@@ -55,6 +58,23 @@ const MAX_WORDS = 48;
 /** The tokens of a refusal that protects the origin or the sidecar from load. */
 const SHED: ReadonlySet<string> = new Set(['connection_limit_reached', 'destination_unavailable']);
 
+/** The errors of limits, each by its own name: `error` of the others is a token that several share. */
+const LIMITS: ReadonlySet<ErrorName> = new Set<ErrorName>([
+  'request_head_too_large',
+  'request_head_timeout',
+  'request_too_large',
+  'request_body_stalled',
+  'request_body_yielded',
+  'response_head_too_large',
+  'response_too_large',
+  'head_timeout',
+  'body_timeout',
+  'write_timeout',
+  'caller_stalled',
+  'caller_yielded',
+  'exchange_limit',
+]);
+
 const RETRIED = 'retried: ';
 const NOT_RETRIED = 'not retried: ';
 
@@ -71,7 +91,9 @@ export class RouteMetrics {
   readonly #retries: Words;
   readonly #retriesRefused: Words;
   readonly #errors: Words;
+  readonly #limited: Words;
   readonly #shed: Words;
+  #reported: Tally | null = null;
 
   constructor(route: string, families: RouteFamilies) {
     this.#route = route;
@@ -83,6 +105,7 @@ export class RouteMetrics {
     this.#retries = new Words(route, families.retries, RETRIED);
     this.#retriesRefused = new Words(route, families.retriesRefused, NOT_RETRIED);
     this.#errors = new Words(route, families.errors, '');
+    this.#limited = new Words(route, families.limited, '');
     this.#shed = new Words(route, families.shed, '');
   }
 
@@ -92,7 +115,12 @@ export class RouteMetrics {
     const error = exchange.error;
     if (error !== null) {
       this.#errors.of(error.token).inc();
+      if (LIMITS.has(error.name)) this.#limited.of(error.name).inc();
       if (SHED.has(error.token)) this.#shed.of(error.name).inc();
+    }
+    if (exchange.wouldRefuse !== null) {
+      this.#reported ??= this.#families.reported(this.#route);
+      this.#reported.inc();
     }
     const attempts = exchange.attempts;
     for (let i = 0; i < attempts.length; i++) this.#attempt(attempts[i] as Attempt);

@@ -4,9 +4,9 @@
  *
  * Rules: memory is bounded by the exchange's `replayBytes`, the process's `limits.replayBytes` and one
  * buffer of 64 KiB; the caller is paused beyond that. Nothing is dropped before it has been consumed, so a
- * body of which nothing went out is intact whatever its size. It knows no HTTP.
+ * body of which nothing went out is intact whatever its size. What is larger than it may be is not passed on
+ * from the piece on that makes it so. It knows no HTTP.
  */
-import type { Readable } from 'node:stream';
 import { bodyPassed } from '../spent-buffers.ts';
 
 /** Bytes held for an attempt that reads slower than the caller writes. */
@@ -102,17 +102,43 @@ export class BodyReader implements AsyncIterableIterator<Buffer, undefined> {
   }
 }
 
+/** Where a body comes from: it flows from the moment on in which somebody listens. */
+export interface BodySource {
+  on(event: 'data', listener: (chunk: Buffer) => void): unknown;
+  on(event: 'end', listener: () => void): unknown;
+  off(event: 'data', listener: (chunk: Buffer) => void): unknown;
+  off(event: 'end', listener: () => void): unknown;
+  pause(): unknown;
+  resume(): unknown;
+}
+
+/** Of one body. */
+export interface BodyBounds {
+  /** Bytes kept for another attempt; 0: none. */
+  readonly keepBytes: number;
+  /** There is but one attempt: what is kept is so until that begins. */
+  readonly once: boolean;
+  /** Bytes that it may have; null: any number. */
+  readonly maxBytes: number | null;
+}
+
 export class RequestBody {
   /** Bytes announced; null: chunked. */
   readonly length: number | null;
-  /** Called when the first attempt wants the body: where the caller waits for 100 Continue, now is the time. */
+  /** Called when the body is first wanted: where the caller waits for 100 Continue, now is the time. */
   onWanted: (() => void) | null = null;
+  /** Called whenever more of it has come, or its end. */
+  onProgress: (() => void) | null = null;
+  /** Called once, when more has come than may. */
+  onTooLarge: (() => void) | null = null;
   received = 0;
   /** Why nothing is kept any more; null: all is kept. */
   refusal: ReplayRefusal | null = null;
 
-  readonly #source: Readable;
+  readonly #source: BodySource;
   readonly #keepBytes: number;
+  readonly #maxBytes: number;
+  readonly #once: boolean;
   readonly #bound: ReplayBound;
   /** Everything from chunk number `#first` on. */
   #chunks: Buffer[] = [];
@@ -123,23 +149,40 @@ export class RequestBody {
   #taken = 0;
   #keeping: boolean;
   #ended = false;
+  /** Some of it was not taken: it will never be whole. */
+  #refused = false;
   #paused = false;
   #reader: BodyReader | null = null;
 
-  /** Begins to read at once. `keepBytes` 0: sent once. */
-  constructor(source: Readable, length: number | null, keepBytes: number, bound: ReplayBound) {
+  /** Begins to read at once. */
+  constructor(source: BodySource, length: number | null, bounds: BodyBounds, bound: ReplayBound) {
     this.#source = source;
     this.length = length;
-    this.#keepBytes = keepBytes;
+    this.#once = bounds.once;
+    // Whole before its only attempt, or not held at all.
+    const whole = length !== null && length <= bounds.keepBytes;
+    this.#keepBytes = bounds.once && !whole ? 0 : bounds.keepBytes;
+    this.#maxBytes = bounds.maxBytes ?? Number.POSITIVE_INFINITY;
     this.#bound = bound;
-    this.#keeping = keepBytes > 0;
+    this.#keeping = this.#keepBytes > 0;
     if (!this.#keeping) this.refusal = 'larger than replayBytes';
     source.on('data', this.#onData);
     source.on('end', this.#onEnd);
   }
 
   get complete(): boolean {
+    if (this.#refused) return false;
     return this.#ended || (this.length !== null && this.received >= this.length);
+  }
+
+  /** Whether all of it can be here before anything goes out. */
+  get gatherable(): boolean {
+    return this.#keeping && this.length !== null && this.length <= this.#keepBytes;
+  }
+
+  /** Whether the caller is the one who has to go on: it is neither paused nor waits to be asked for more. */
+  get owed(): boolean {
+    return !this.complete && !this.#paused && this.onWanted === null;
   }
 
   /** Whether another attempt can send it from its first byte. */
@@ -150,12 +193,13 @@ export class RequestBody {
   /** The body in one piece, if it is here whole; null: it must be streamed. */
   whole(): Buffer | null {
     if (!this.complete || !this.intact) return null;
-    this.#want();
+    this.want();
     return this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
   }
 
   /** What `whole` gave is on its way: from here it is held only if it is kept. */
   sent(): void {
+    if (this.#once) this.#stopKeeping();
     if (!this.#keeping) this.#drop(this.#first + this.#chunks.length);
   }
 
@@ -165,7 +209,8 @@ export class RequestBody {
     const reader = new BodyReader(this);
     this.#reader = reader;
     this.#ahead = this.#buffered;
-    this.#want();
+    if (this.#once) this.#stopKeeping();
+    this.want();
     return reader;
   }
 
@@ -183,6 +228,7 @@ export class RequestBody {
   release(): void {
     this.#reader?.close();
     this.#reader = null;
+    this.onProgress = null;
     this.#source.off('data', this.#onData);
     this.#source.off('end', this.#onEnd);
     this.#chunks = [];
@@ -191,7 +237,8 @@ export class RequestBody {
     if (!this.#ended) this.#source.resume();
   }
 
-  #want(): void {
+  /** The caller is asked for it, if it waits for that. */
+  want(): void {
     const wanted = this.onWanted;
     this.onWanted = null;
     wanted?.();
@@ -200,18 +247,31 @@ export class RequestBody {
   #onData = (chunk: Buffer): void => {
     this.received += chunk.length;
     bodyPassed(chunk.length);
+    if (this.received > this.#maxBytes) {
+      this.#refuse();
+      return;
+    }
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
     this.#ahead += chunk.length;
     if (this.#keeping) this.#keep(chunk.length);
     this.#reader?.wake();
+    this.onProgress?.();
     this.#regulate();
   };
 
   #onEnd = (): void => {
     this.#ended = true;
     this.#reader?.wake();
+    this.onProgress?.();
   };
+
+  #refuse(): void {
+    this.#refused = true;
+    const tooLarge = this.onTooLarge;
+    this.onTooLarge = null;
+    tooLarge?.();
+  }
 
   #keep(bytes: number): void {
     if (this.received > this.#keepBytes) this.refusal = 'larger than replayBytes';

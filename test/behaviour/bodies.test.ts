@@ -203,7 +203,7 @@ test('an answer whose request body was not read is whole, whatever the size of t
   }));
 
 for (const [framing, head, part] of [
-  ['Content-Length', 'Content-Length: 1000', 'part'],
+  ['Content-Length', 'Content-Length: 1000000', 'part'],
   ['chunked', 'Transfer-Encoding: chunked', '4\r\npart\r\n'],
 ] as const)
   test(`a ${framing} body that ends too soon is a 400 to a caller that still reads, and never a whole body to the origin`, () =>
@@ -296,7 +296,7 @@ test('103 Early Hints reaches a 1.1 caller with all its fields, ahead of the ans
     );
   }));
 
-test('100 Continue is sent once the exchange has a connection, and then the body goes up', () =>
+test('100 Continue for a body without a length is sent once the exchange has a connection, and then the body goes up', () =>
   stage('policy: { pool: { connections: 1 } }', async (cast) => {
     const origin = await cast.origin((request, response, seen) => {
       if (seen.url !== '/hold') answer(200, 'ok')(request, response, seen);
@@ -306,13 +306,13 @@ test('100 Continue is sent once the exchange has a connection, and then the body
     await until(() => origin.seen.length === 1, 'the first request');
     const caller = await cast.raw();
     caller.write(
-      `PUT ${origin.url}/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n`,
+      `PUT ${origin.url}/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n`,
     );
     await until(() => cast.sidecar.origin(origin.url)?.queue === 1, 'the queue');
     assert.equal(caller.received, '');
     first.leave();
     await caller.until((text) => text === 'HTTP/1.1 100 Continue\r\n\r\n', '100 Continue');
-    caller.write('body');
+    caller.write('4\r\nbody\r\n0\r\n\r\n');
     const got = messagesOf(await caller.until((text) => text.includes('ok\r\n')));
     assert.deepEqual(
       got.map(({ status }) => status),
@@ -325,14 +325,15 @@ test('100 Continue is sent once the exchange has a connection, and then the body
   }));
 
 test('a caller that expects 100 Continue and is refused gets no 100, and its connection is closed', async () => {
-  for (const [yaml, status] of [
-    ['access: { default: deny }', 403],
-    ['policy: { retry: { attempts: 1 } }', 502],
+  for (const [yaml, status, framing] of [
+    ['access: { default: deny }', 403, 'Content-Length: 4'],
+    ['policy: { limits: { requestBytes: 3B } }', 413, 'Content-Length: 4'],
+    ['policy: { retry: { attempts: 1 } }', 502, 'Transfer-Encoding: chunked'],
   ] as const)
     await stage(yaml, async (cast) => {
       const caller = await cast.raw();
       caller.write(
-        'PUT http://127.0.0.1:1/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n',
+        `PUT http://127.0.0.1:1/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n${framing}\r\n\r\n`,
       );
       const got = messagesOf(await caller.untilEnd());
       assert.deepEqual(

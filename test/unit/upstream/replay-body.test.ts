@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type BodyReader, ReplayBound, RequestBody } from '../../../src/upstream/replay-body.ts';
+import { type BodyBounds, type BodyReader, ReplayBound, RequestBody } from '../../../src/upstream/replay-body.ts';
 import { until } from '../../support/until.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -13,13 +13,15 @@ async function readAll(reader: BodyReader): Promise<string> {
   return text;
 }
 
+const bounds = (keepBytes: number): BodyBounds => ({ keepBytes, once: false, maxBytes: null });
+
 function body(
   keepBytes: number,
   limit = 1_000_000,
 ): { source: PassThrough; it: RequestBody; bound: ReplayBound } {
   const source = new PassThrough({ highWaterMark: 1 });
   const bound = new ReplayBound(limit);
-  return { source, bound, it: new RequestBody(source, null, keepBytes, bound) };
+  return { source, bound, it: new RequestBody(source, null, bounds(keepBytes), bound) };
 }
 
 test('a body that is kept can be read from its first byte by one attempt after another', async () => {
@@ -76,7 +78,7 @@ test('the bound of the process holds over all bodies, and comes back when one en
   const bound = new ReplayBound(10);
   const make = async (): Promise<RequestBody> => {
     const source = new PassThrough();
-    const it = new RequestBody(source, null, 100, bound);
+    const it = new RequestBody(source, null, bounds(100), bound);
     source.end('sixsix');
     await until(() => it.complete, 'the body');
     return it;
@@ -103,7 +105,7 @@ test('a reader that waits is told when the attempt is over, and never takes that
 
 test('the caller is paused when nobody reads, and goes on when somebody does', async () => {
   const source = new PassThrough();
-  const it = new RequestBody(source, null, 0, new ReplayBound(0));
+  const it = new RequestBody(source, null, bounds(0), new ReplayBound(0));
   for (let i = 0; i < 4; i++) source.write(Buffer.alloc(32_768, 'x'));
   await until(() => source.isPaused(), 'the pause');
   assert.ok(it.received <= 98_304);

@@ -1,0 +1,138 @@
+/**
+ * Peers that drip: one look at all exchanges now and then, in the place of timers of each.
+ *
+ * Rules: the rate is judged only while bytes are owed, and by who owes them: the caller and the origin that
+ * send a body of known length, the origin and the caller that have bytes waiting for them. Nothing at all is
+ * the idle timers' to judge. A stream without a length may take its time, unless it holds what others wait for:
+ * then those that came up with the least for the longest go first, and of the connections to one origin
+ * half may be held so. It costs an exchange that is over before the next look nothing.
+ */
+import type { Exchange, Flow, Owing } from '../exchange.ts';
+import type { BodyLimits } from '../policy/policy.ts';
+
+/** How often they are looked at, milliseconds. */
+const LOOK_MS = 1_000;
+const LOOK_MS_MIN = 20;
+
+/** What an exchange owes may be looked at so many times in one window. */
+const LOOKS = 5;
+
+/** The caller holds up what others wait for. */
+const BY_CALLER: ReadonlySet<Owing> = new Set<Owing>(['upload', 'stream', 'download']);
+
+export class SlowPeers {
+  readonly #live: ReadonlySet<Exchange>;
+  readonly #lookMs: number;
+  #timer: NodeJS.Timeout | null = null;
+  /** Those that could make place, as of the last look, the slowest last. */
+  #spare: Exchange[] = [];
+
+  /** `windowsMs`: of all policies. */
+  constructor(live: ReadonlySet<Exchange>, windowsMs: readonly number[]) {
+    this.#live = live;
+    this.#lookMs = Math.max(LOOK_MS_MIN, Math.min(LOOK_MS, Math.min(...windowsMs) / LOOKS));
+  }
+
+  /** An exchange has begun; goes on by itself until there are none. */
+  begin(): void {
+    if (this.#timer !== null) return;
+    this.#timer = setInterval(this.#look, this.#lookMs);
+    this.#timer.unref();
+  }
+
+  /** One that holds a permit and comes up with too little is ended; null: there is none. */
+  makeRoom(): Exchange | null {
+    for (;;) {
+      const exchange = this.#spare.pop();
+      if (exchange === undefined) return null;
+      if (this.#yields(exchange)) return exchange;
+    }
+  }
+
+  #look = (): void => {
+    if (this.#live.size === 0) {
+      if (this.#timer) clearInterval(this.#timer);
+      this.#timer = null;
+      this.#spare = [];
+      return;
+    }
+    const now = performance.now();
+    const spare: Exchange[] = [];
+    for (const exchange of this.#live) {
+      const { flow } = exchange;
+      if (flow === null || exchange.finished || exchange.aborted !== null) continue;
+      if (judge(exchange, flow, now) && flow.holds) spare.push(exchange);
+    }
+    this.#spare = spare.sort((a, b) => slownessOf(a) - slownessOf(b));
+    if (spare.length > 0) this.#relieve();
+  };
+
+  /** Where exchanges wait for connections that callers hold up, the slowest of these make place. */
+  #relieve(): void {
+    const held = new Map<NonNullable<Exchange['origin']>, Exchange[]>();
+    for (const exchange of this.#spare) {
+      const { origin } = exchange;
+      if (origin === null || exchange.lease?.connection == null || origin.pool.queued === 0) continue;
+      const others = held.get(origin);
+      if (others) others.push(exchange);
+      else held.set(origin, [exchange]);
+    }
+    for (const [{ pool }, slow] of held) {
+      const most = Math.min(pool.queued, slow.length - Math.floor(pool.limit / 2));
+      for (let i = 0; i < most; i++) this.#yields(slow.pop() as Exchange);
+    }
+  }
+
+  #yields(exchange: Exchange): boolean {
+    const { flow } = exchange;
+    const mark = flow?.mark;
+    if (!flow || !mark || exchange.finished || exchange.aborted !== null) return false;
+    const { owing } = flow;
+    if (owing !== mark.owing) return false;
+    const bytes = flow.moved(owing) - mark.last;
+    if (isBelow(exchange.route.policy.limits, bytes, performance.now() - mark.lastAt + this.#lookMs)) {
+      flow.yield(owing, 'others waited');
+      return true;
+    }
+    return false;
+  }
+}
+
+function slownessOf({ flow }: Exchange): number {
+  return flow?.mark?.slow ?? 0;
+}
+
+function isBelow({ minRate }: BodyLimits, bytes: number, ms: number): boolean {
+  return minRate !== null && bytes * 1_000 < minRate * ms;
+}
+
+/** Ends what is too slow. True: it could make place for others. */
+function judge({ route }: Exchange, flow: Flow, now: number): boolean {
+  const { owing, mark } = flow;
+  const { limits } = route.policy;
+  if (owing === null || limits.minRate === null) {
+    flow.mark = null;
+    return false;
+  }
+  const moved = flow.moved(owing);
+  if (mark === null || mark.owing !== owing) {
+    flow.mark = { owing, since: now, from: moved, last: moved, lastAt: now, slow: 0 };
+    return false;
+  }
+  const bytes = moved - mark.from;
+  const ms = now - mark.since;
+  if (ms >= limits.minRateWindowMs && bytes > 0 && owing !== 'stream') {
+    if (isBelow(limits, bytes, ms)) {
+      const rate = `${((bytes * 1_000) / ms).toFixed(1)} bytes per second, of ${limits.minRate}`;
+      flow.tooSlow(owing, `${rate} over ${Math.round(ms)} ms`);
+      return false;
+    }
+    mark.since = now;
+    mark.from = moved;
+  }
+  if (isBelow(limits, moved - mark.last, now - mark.lastAt)) mark.slow++;
+  else mark.slow = 0;
+  mark.last = moved;
+  mark.lastAt = now;
+  return mark.slow > 0 && BY_CALLER.has(owing);
+}

@@ -1,0 +1,119 @@
+/**
+ * `npm run bench:slow`: a steady load by itself and beside 10,000 slow callers, in turn, through one sidecar with its
+ * defaults. How much of the load succeeds, what its p99 becomes, and what a slow caller costs in memory.
+ *
+ * Slow heads, slow bodies and slow chunked bodies go to the origin of the load; slow readers take 16 MiB from
+ * another one, for who reads what keeps the connections of an origin busy is load of that origin.
+ */
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { median } from './contender.ts';
+
+const [slow = '10000', rounds = '3', seconds = '20'] = process.argv.slice(2);
+const SLOW = Number(slow);
+const RATE = 500;
+/** Processes of slow callers, each with an address of its own. */
+const CROWDS = 5;
+const SETTLE_MS = 4_000;
+
+interface Steady {
+  readonly done: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+  readonly failures: readonly string[];
+}
+
+interface Crowd {
+  readonly connected: number;
+  readonly turnedAway: Readonly<Record<string, number>>;
+}
+
+const scriptOf = (name: string): string => new URL(name, import.meta.url).pathname;
+
+async function start(name: string): Promise<{ child: ChildProcess; port: number }> {
+  const child = spawn(process.execPath, [scriptOf(name)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [data] = (await once(child.stdout as NonNullable<typeof child.stdout>, 'data')) as [Buffer];
+  return { child, port: Number.parseInt(data.toString(), 10) };
+}
+
+async function ask<T>(child: ChildProcess): Promise<T> {
+  child.send('tell');
+  const [answer] = (await once(child, 'message')) as [T];
+  return answer;
+}
+
+const small = await start('patient-origin.ts');
+const big = await start('patient-origin.ts');
+const sidecar = await start('outrigger.ts');
+const load = fork(scriptOf('steady-load.ts'), [String(sidecar.port), String(small.port), String(RATE)]);
+
+const rssKib = (): number =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${sidecar.child.pid}/status`, 'latin1'))?.[1] ?? Number.NaN);
+
+async function measure(ms: number): Promise<Steady> {
+  await ask<Steady>(load);
+  await sleep(ms);
+  return ask<Steady>(load);
+}
+
+const say = (what: string, { done, p50, p99, max, failures }: Steady): void => {
+  const all = done + failures.length;
+  const why = failures.length > 0 ? ` (${[...new Set(failures)].join(' ')})` : '';
+  console.log(
+    `${what.padEnd(34)} ${((100 * done) / all).toFixed(3)} % of ${all}${why}; p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, max ${max.toFixed(1)} ms; sidecar ${(rssKib() / 1_024).toFixed(0)} MiB`,
+  );
+};
+
+const ratios: number[] = [];
+let lost = 0;
+await measure(3_000);
+for (let round = 1; round <= Number(rounds); round++) {
+  const alone = await measure(Number(seconds) * 1_000);
+  const before = rssKib();
+  say(`round ${round}: alone`, alone);
+  const crowds = Array.from({ length: CROWDS }, (_, i) =>
+    fork(scriptOf('slow-crowd.ts'), [
+      String(sidecar.port),
+      String(SLOW / CROWDS),
+      `127.0.0.${i + 2}`,
+      String(small.port),
+      String(big.port),
+    ]),
+  );
+  let connected = 0;
+  const arriving = measure(0);
+  await arriving;
+  const deadline = performance.now() + 60_000;
+  while (connected < SLOW * 0.9 && performance.now() < deadline) {
+    await sleep(500);
+    const told = await Promise.all(crowds.map((crowd) => ask<Crowd>(crowd)));
+    connected = told.reduce((sum, one) => sum + one.connected, 0);
+  }
+  const arrival = await ask<Steady>(load);
+  say(`round ${round}: while they come`, arrival);
+  const beside = await measure(Number(seconds) * 1_000);
+  const told = await Promise.all(crowds.map((crowd) => ask<Crowd>(crowd)));
+  connected = told.reduce((sum, one) => sum + one.connected, 0);
+  say(`round ${round}: beside ${connected} slow callers`, beside);
+  const away: Record<string, number> = {};
+  for (const { turnedAway } of told)
+    for (const [what, n] of Object.entries(turnedAway)) away[what] = (away[what] ?? 0) + n;
+  const times = Object.entries(away).map(([what, n]) => `${what}: ${n}`);
+  console.log(
+    `  ${((rssKib() - before) / Math.max(1, connected)).toFixed(1)} KiB each; turned away: ${times.join(', ') || 'nobody'}`,
+  );
+  ratios.push(beside.p99 / alone.p99);
+  lost += alone.failures.length + arrival.failures.length + beside.failures.length;
+  for (const crowd of crowds) crowd.disconnect();
+  await Promise.all(crowds.map((crowd) => once(crowd, 'exit')));
+  await sleep(SETTLE_MS);
+}
+console.log(
+  `p99 beside slow callers: ${median(ratios).toFixed(2)} of that alone (median of ${rounds} rounds); ${lost} of the load lost`,
+);
+load.disconnect();
+for (const { child } of [sidecar, small, big]) child.kill('SIGKILL');
+process.exitCode = lost === 0 ? 0 : 1;

@@ -1,0 +1,104 @@
+/**
+ * Slow callers, one byte per second each, in a process of their own: slow heads, slow bodies of known length, slow
+ * chunked bodies, slow readers of a large response, in turn. Who is turned away comes again. Tells its parent
+ * how many are connected, and what became of those that were turned away.
+ */
+import { connect, type Socket } from 'node:net';
+
+const [port, count, address, small, big] = process.argv.slice(2) as [string, string, string, string, string];
+
+const KINDS = ['head', 'body', 'chunked', 'reader'] as const;
+type Kind = (typeof KINDS)[number];
+
+const SLICES = 50;
+/** So many connect in one slice of a second. */
+const RAMP = 8;
+/** Who was shed rests for so many seconds. */
+const REST = 5;
+
+const POST = `POST http://127.0.0.1:${small}/ HTTP/1.1\r\nHost: x\r\n`;
+const OPENING: Readonly<Record<Kind, string>> = {
+  head: `GET http://127.0.0.1:${small}/ HTTP/1.1\r\nHost: x\r\nX-Slow: `,
+  body: `${POST}Content-Length: 100000\r\n\r\n`,
+  chunked: `${POST}Transfer-Encoding: chunked\r\n\r\n`,
+  reader: `GET http://127.0.0.1:${big}/big HTTP/1.1\r\nHost: x\r\n\r\n`,
+};
+const BYTE: Readonly<Record<Kind, string | null>> = {
+  head: 'x',
+  body: 'x',
+  chunked: '1\r\nx\r\n',
+  reader: null,
+};
+
+interface SlowCaller {
+  readonly kind: Kind;
+  socket: Socket | null;
+  status: string;
+  rest: number;
+}
+
+const callers: SlowCaller[] = Array.from({ length: Number(count) }, (_, i) => ({
+  kind: KINDS[i % KINDS.length] as Kind,
+  socket: null,
+  status: '',
+  rest: 0,
+}));
+const turnedAway: Record<string, number> = {};
+let connected = 0;
+
+function come(caller: SlowCaller): void {
+  const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress: address, noDelay: true });
+  caller.socket = socket;
+  caller.status = '';
+  socket.once('connect', () => {
+    connected++;
+    socket.write(OPENING[caller.kind]);
+  });
+  // Of an answer it reads the status, and then as slowly as it does everything.
+  socket.on('readable', () => {
+    if (caller.status !== '') return;
+    const start = socket.read(12) as Buffer | null;
+    if (start === null) return;
+    caller.status = start.toString('latin1').slice(9);
+    // Nothing is left to be slow with.
+    if (caller.kind !== 'reader' || caller.status !== '200') leave(caller, REST);
+  });
+  socket.on('error', () => {});
+  socket.once('close', (_failed) => {
+    if (!socket.connecting) connected--;
+    if (caller.socket === socket) leave(caller, 1);
+  });
+}
+
+function leave(caller: SlowCaller, rest: number): void {
+  const key = `${caller.kind} ${caller.status || 'closed'}`;
+  turnedAway[key] = (turnedAway[key] ?? 0) + 1;
+  const { socket } = caller;
+  caller.socket = null;
+  caller.rest = rest;
+  socket?.destroy();
+}
+
+let slice = 0;
+const clock = setInterval(() => {
+  slice = (slice + 1) % SLICES;
+  let coming = 0;
+  for (let i = slice; i < callers.length; i += SLICES) {
+    const caller = callers[i] as SlowCaller;
+    const { socket, kind } = caller;
+    if (socket === null) {
+      if (caller.rest > 0) caller.rest--;
+      else if (coming++ < RAMP) come(caller);
+      continue;
+    }
+    const byte = BYTE[kind];
+    if (byte === null) socket.read(1);
+    else if (socket.writable && !socket.connecting) socket.write(byte);
+  }
+}, 1_000 / SLICES);
+
+process.on('message', () => process.send?.({ connected, turnedAway }));
+process.on('disconnect', () => {
+  clearInterval(clock);
+  process.exit(0);
+});
