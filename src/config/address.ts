@@ -44,7 +44,7 @@ export function collide(a: ListenAddress, b: ListenAddress): boolean {
 
 /**
  * An exact host or `*.example.com`, in canonical spelling: lower case, no trailing dot, names in other
- * scripts in their ASCII form, IPv6 without brackets. Null: not a pattern; ports do not belong here.
+ * scripts in their ASCII form, IPv6 without brackets, and IPv4 mapped into it as IPv4. Null: not a pattern; ports do not belong here.
  */
 export function parseHostPattern(text: string): string | null {
   if (text.startsWith('*.')) {
@@ -53,9 +53,18 @@ export function parseHostPattern(text: string): string | null {
     return isName(name) ? `*.${name}` : null;
   }
   const bare = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text;
-  if (isIPv6(bare)) return bare.includes('%') ? null : domainToASCII(`[${bare}]`).slice(1, -1);
+  if (isIPv6(bare)) return bare.includes('%') ? null : spellIPv6(bare);
   const host = /[/?#@:%\s\\]/.test(text) ? '' : withoutDot(domainToASCII(text));
   return isIPv4(host) || isName(host) ? host : null;
+}
+
+/** As targets are spelled: `::ffff:7f00:1` is `127.0.0.1`. */
+function spellIPv6(address: string): string {
+  const text = domainToASCII(`[${address}]`).slice(1, -1);
+  const [, high = '', low = ''] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(text) ?? [];
+  if (high === '') return text;
+  const [a, b] = [Number.parseInt(high, 16), Number.parseInt(low, 16)];
+  return `${a >> 8}.${a & 0xff}.${b >> 8}.${b & 0xff}`;
 }
 
 /** An address, or an address and a prefix length: `10.0.0.0/8`, `::1`. */

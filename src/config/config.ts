@@ -33,6 +33,10 @@ export interface Config {
     readonly idleTimeoutMs: number;
     /** HTTP/2 streams at once on one caller's connection. */
     readonly streams: number;
+    /** Callers' connections at once. */
+    readonly connections: number;
+    /** Of one source address. */
+    readonly connectionsPerClient: number;
   };
   readonly admin: {
     /** What operators bring; null: nobody is asked. Never shown. */
@@ -44,7 +48,9 @@ export interface Config {
     readonly connections: number;
     readonly exchanges: number;
     readonly origins: number;
+    readonly targetBytes: number;
     readonly headerBytes: number;
+    readonly headerFields: number;
     readonly replayBytes: number;
   };
   readonly policy: Policy;

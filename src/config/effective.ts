@@ -53,6 +53,8 @@ export function effectiveConfig(settings: Settings, tree: MappingNode): Config {
       headTimeoutMs: listen.headTimeout,
       idleTimeoutMs: listen.idleTimeout,
       streams: listen.streams,
+      connections: listen.connections,
+      connectionsPerClient: listen.connectionsPerClient,
     },
     admin,
     limits,

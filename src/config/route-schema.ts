@@ -264,7 +264,9 @@ const routeEntries = v.strictObject({
   ),
   access: v.optional(choice('Whether what matches may pass.', ['allow', 'deny']), 'allow'),
   report: v.optional(
-    flag('With access: deny, whether it is let through all the same, and the log says what would be refused.'),
+    flag(
+      'With access: deny, whether it is let through all the same, and the log says what would be refused.',
+    ),
     false,
   ),
   addresses: v.optional(addresses, {}),

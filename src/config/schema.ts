@@ -53,6 +53,15 @@ const listen = v.pipe(
       integer("HTTP/2 streams at once on one caller's connection; a caller keeps more to itself.", 1, 10_000),
       100,
     ),
+    connections: v.optional(
+      integer(
+        "Callers' connections at once; when there are more, those that can be spared are closed.",
+        1,
+        1_000_000,
+      ),
+      16_384,
+    ),
+    connectionsPerClient: v.optional(integer('The same, of one source address.', 1, 1_000_000), 16_384),
   }),
   v.description('The sockets that the sidecar listens on; port 0 takes any free port.'),
   v.forward(
@@ -122,7 +131,9 @@ const limits = section('Bounds of the whole sidecar.', {
   connections: v.optional(integer('Upstream connections, all origins and tunnels together.', 1, 65_535), 512),
   exchanges: v.optional(integer('Exchanges in flight at once.', 1, 1_000_000), 1024),
   origins: v.optional(integer('Origins remembered; the idle are evicted first.', 1, 65_536), 512),
+  targetBytes: v.optional(size('The longest request line.', KIB, MIB), '16KiB'),
   headerBytes: v.optional(size('The largest head of a request or response.', KIB, MIB), '32KiB'),
+  headerFields: v.optional(integer('Fields in the head of a request.', 1, 10_000), 200),
   replayBytes: v.optional(size('All request bodies held for a retry, together.', 0, 16 * GIB), '16MiB'),
 });
 
@@ -250,7 +261,7 @@ const log = section('The log on standard output: one line per exchange.', {
     'json',
   ),
   query: v.optional(
-    choice('Whether query strings are written; they often hold secrets.', ['drop', 'keep']),
+    choice('Whether query strings are written; keep: without the values of well-known secrets.', ['drop', 'keep']),
     'drop',
   ),
 });

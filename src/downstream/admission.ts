@@ -18,6 +18,7 @@ import type { Route } from '../policy/policy.ts';
 import type { RouteTable } from '../policy/route.ts';
 import { beneathOf } from '../socket-reset.ts';
 import type { CallerRequest } from './caller.ts';
+import type { Caller, Clients } from './clients.ts';
 import type { TargetReader } from './target.ts';
 import type { Inside, Way } from './way.ts';
 
@@ -30,6 +31,17 @@ export interface AdmissionOptions {
   readonly random: RandomPool;
   readonly pseudonym: string;
   readonly targets: TargetReader;
+  /** Null: nobody is told from anybody. */
+  readonly clients: Clients | null;
+  readonly access: AccessRules;
+}
+
+/** What is denied whatever the route. */
+interface AccessRules {
+  readonly clients: 'any' | 'known';
+  /** Denials are only reported. */
+  readonly report: boolean;
+  readonly deniedPorts: readonly number[];
 }
 
 export interface Admitted {
@@ -37,6 +49,8 @@ export interface Admitted {
   readonly facts: RequestHeaderFacts;
   /** Null: it may pass. */
   readonly refusal: OutriggerError | null;
+  /** It is a rule of access that refuses, and what is inside a tunnel may be let in by another. */
+  readonly byAccess: boolean;
 }
 
 /** What is read of a request before there is an exchange. */
@@ -80,14 +94,32 @@ export function clientOf(socket: Socket & { [LABEL]?: string }): string {
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #requestIdLower: string;
+  readonly #deniedPorts: ReadonlySet<number>;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    this.#deniedPorts = new Set(options.access.deniedPorts);
     this.#requestIdLower = options.requestId.header.toLowerCase();
   }
 
   get requestIdHeader(): string {
     return this.#options.requestId.header;
+  }
+
+  /** Who calls; null: nobody is told from anybody. */
+  callerOf({ rawHeaders, socket }: RequestHead, inside: Inside | null): Caller | null {
+    const { clients } = this.#options;
+    if (clients === null) return null;
+    // Who opened a tunnel is who sends what is inside.
+    return inside === null ? clients.identify(rawHeaders, socket) : clients.named(inside.clientName);
+  }
+
+  /** What is denied, unless that is only to be reported. */
+  settle(exchange: Exchange, denial: OutriggerError): OutriggerError | null {
+    const ofRoute = denial.name === 'access_denied' && exchange.route.report;
+    if (!this.#options.access.report && !ofRoute) return denial;
+    exchange.wouldRefuse ??= denial.detail === '' ? denial.name : `${denial.name}: ${denial.detail}`;
+    return null;
   }
 
   /**
@@ -108,7 +140,10 @@ export class Admission {
     const path = way?.path ?? (inside === null && url.startsWith('/') ? url : '');
     let target: Target | null = way?.target ?? null;
     let via: Via = way?.via ?? 'forward';
-    let route = way ? routeOf(routes, fallback, method, way) : fallback;
+    const caller = this.callerOf(request, inside);
+    const client = caller?.client ?? null;
+    const clientName = client?.name ?? null;
+    let route = way ? routeOf(routes, fallback, method, way, clientName) : fallback;
     // Unless a route denies the CONNECT itself, the requests inside are what access is about.
     if (interception?.access === 'allow' && (route === fallback || route.access === 'allow'))
       route = interception;
@@ -116,7 +151,7 @@ export class Admission {
       via = 'originate';
       target = targets.originated(target);
       // Somebody may have denied where it goes now.
-      const there = routes.match(method, target, path);
+      const there = routes.match(method, target, path, clientName);
       if (there !== fallback && there.access === 'deny') route = there;
     }
     // RFC 9110, section 7.2: Host comes first, and from the target.
@@ -156,25 +191,74 @@ export class Admission {
     exchange.headers = headers;
     exchange.idempotencyKey = facts.idempotencyKey;
     exchange.teTrailers = facts.teTrailers;
+    exchange.clientName = clientName;
     // A loop first: traffic that is sent back to us by other means than a proxy setting comes in origin form.
     const loop = facts.loop ? new OutriggerError('loop_detected', 'Via names this sidecar') : null;
-    const refusal =
-      loop ?? unusable ?? misdirected(facts, inside, targets) ?? refusalOf(request, facts, route);
-    return {
-      exchange,
-      facts,
-      refusal: refusal ?? spendForward(method, facts, headers) ?? settleCredentials(method, headers, route),
-    };
+    let refusal = loop ?? unusable ?? misdirected(facts, inside, targets) ?? refusalOf(request, facts);
+    const denial = refusal === null ? this.#denial(exchange, caller) : null;
+    refusal ??= challenged(denial, caller, inside, this.#options.clients);
+    refusal ??= spendForward(method, facts, headers) ?? settleCredentials(method, headers, route);
+    if (refusal === null && client !== null) {
+      if (client.tryAcquire()) exchange.onFinish(client);
+      else refusal = new OutriggerError('client_limit', `${client.limit} of ${client.name} are in flight`, 1);
+    }
+    return { exchange, facts, refusal, byAccess: denial?.name === 'access_denied' };
   }
+
+  /** By the rules of access: who, which route, which port. Null: none, or it is only reported. */
+  #denial(exchange: Exchange, caller: Caller | null): OutriggerError | null {
+    const { target, route } = exchange;
+    if (caller !== null) {
+      if (caller.wrong) return new OutriggerError('client_unauthenticated', 'the credentials are wrong');
+      if (caller.client === null && this.#options.access.clients === 'known') {
+        const denial = this.settle(exchange, new OutriggerError('client_unknown'));
+        if (denial !== null) return denial;
+      }
+    }
+    if (route.access === 'deny') {
+      const denial = this.settle(exchange, new OutriggerError('access_denied', `route ${route.name}`));
+      if (denial !== null) return denial;
+    }
+    if (target === null || !this.#deniedPorts.has(target.port) || opens(route, target)) return null;
+    return this.settle(exchange, new OutriggerError('port_denied', `port ${target.port}`));
+  }
+}
+
+/** Whether a route says itself that its requests may go to that port. */
+function opens({ access, match, origin }: Route, { host, port }: Target): boolean {
+  if (access === 'deny') return false;
+  return match.ports.includes(port) || (origin !== null && origin.port === port && origin.host === host);
+}
+
+/**
+ * Who has not said who they are, and could, is asked to (RFC 9110, section 15.5.8): some clients wait for that.
+ * Inside a tunnel nobody would take the question for ours.
+ */
+function challenged(
+  denial: OutriggerError | null,
+  caller: Caller | null,
+  inside: Inside | null,
+  clients: Clients | null,
+): OutriggerError | null {
+  if (denial === null || inside !== null || denial.name === 'port_denied') return denial;
+  if (caller?.client !== null || clients?.hasCredentials !== true) return denial;
+  if (denial.name === 'client_unauthenticated') return denial;
+  return new OutriggerError('client_unauthenticated', denial.detail);
 }
 
 /**
  * A prefix belongs to its route, as far as that is about such requests: what its methods and paths leave out
  * meets the other routes, as if it had come in absolute form.
  */
-function routeOf(routes: RouteTable, fallback: Route, method: string, { target, path, prefix }: Way): Route {
-  const matched = routes.match(method, target, path);
-  if (prefix === null || !routes.asksFor(prefix.route, method, path)) return matched;
+function routeOf(
+  routes: RouteTable,
+  fallback: Route,
+  method: string,
+  { target, path, prefix }: Way,
+  client: string | null,
+): Route {
+  const matched = routes.match(method, target, path, client);
+  if (prefix === null || !routes.asksFor(prefix.route, method, path, client)) return matched;
   // What another route denies is denied on every way.
   return matched !== fallback && matched.access === 'deny' ? matched : prefix.route;
 }
@@ -211,7 +295,7 @@ function misdirected(
   return new OutriggerError('request_misdirected', `Host inside ${inside.target.origin}`);
 }
 
-function refusalOf(request: RequestHead, facts: RequestHeaderFacts, route: Route): OutriggerError | null {
+function refusalOf(request: RequestHead, facts: RequestHeaderFacts): OutriggerError | null {
   // Node's parser lets 0.9 and 2.0 through; HTTP/2 has its own.
   if (request.httpVersionMajor !== 1 && !isHttp2(request))
     return new OutriggerError('request_malformed', 'not HTTP/1.0 or HTTP/1.1');
@@ -225,7 +309,5 @@ function refusalOf(request: RequestHead, facts: RequestHeaderFacts, route: Route
     return new OutriggerError('request_malformed', 'Transfer-Encoding in HTTP/1.0');
   }
   if (request.method === 'TRACE') return new OutriggerError('method_unsupported', 'TRACE');
-  if (facts.expectUnknown) return new OutriggerError('expectation_failed');
-  if (route.access === 'deny') return new OutriggerError('access_denied', `route ${route.name}`);
-  return null;
+  return facts.expectUnknown ? new OutriggerError('expectation_failed') : null;
 }

@@ -20,6 +20,7 @@ const STATUS: Readonly<Record<number, number>> = Object.freeze({
   403: 7, // PERMISSION_DENIED
   404: 12, // UNIMPLEMENTED
   405: 12,
+  407: 16,
   413: 8, // RESOURCE_EXHAUSTED
   417: INTERNAL,
   421: INTERNAL,

@@ -50,8 +50,11 @@ export class Interceptor {
   }
 
   /** The route by which a CONNECT is intercepted; null: it is a tunnel. */
-  routeFor(target: Pick<Target, 'host' | 'port' | 'authority'>): Route | null {
-    const route = this.#options.routes.connecting(target.host, target.port);
+  routeFor(
+    target: Pick<Target, 'host' | 'port' | 'authority'>,
+    clientName: string | null = null,
+  ): Route | null {
+    const route = this.#options.routes.connecting(target.host, target.port, clientName);
     return route?.https === 'intercept' && !this.isPinned(target) ? route : null;
   }
 

@@ -46,6 +46,8 @@ export function replyOf(exchange: Exchange, error: OutriggerError, requestIdHead
     new Date().toUTCString(),
   ];
   if (error.retryAfterS !== null) headers.push('Retry-After', String(error.retryAfterS));
+  // RFC 9110, section 15.5.8; RFC 7617, section 2.1
+  if (row.status === 407) headers.push('Proxy-Authenticate', 'Basic realm="outrigger", charset="UTF-8"');
   // RFC 9110, section 15.5.6
   if (row.status === 405) headers.push('Allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, CONNECT');
   return { status: row.status, statusText: STATUS_CODES[row.status] ?? 'Error', headers, body };

@@ -92,25 +92,29 @@ export class Tunnel implements OpeningListener {
     // The socket must be read for its end to be seen; it is half-open, so an end is no close.
     this.#opening = new OpeningReader(socket, head, this);
     socket.on('error', ignore);
-    // Node's timer for connections that wait for their next request is none of a tunnel's.
-    socket.setTimeout(0);
   }
 
-  begin(refusal: OutriggerError | null): void {
-    const { ports, protocols, accept, dispatchFor, headTimeoutMs } = this.#options;
+  /** `byAccess`: it is a rule of access that refuses. */
+  begin(refusal: OutriggerError | null, byAccess: boolean): void {
+    const { admission, ports, protocols, accept, dispatchFor, headTimeoutMs } = this.#options;
     const exchange = this.#exchange;
     const { port } = exchange.target ?? { port: 0 };
     const byName = this.#isRoutedByName;
     // No route was found for what has said little yet; plain HTTP is asked about request by request.
     const undecided = byName || (port === HTTP_PORT && exchange.route.name === 'default');
-    if (refusal !== null && !(undecided && refusal.name === 'access_denied')) {
+    if (refusal !== null && !(undecided && byAccess)) {
       this.#refuse(refusal);
       return;
     }
+    // What is inside is asked about by itself.
+    if (undecided) exchange.wouldRefuse = null;
     const plainOnly = !ports.includes(port) && port === HTTP_PORT && protocols.includes('http');
     if (!ports.includes(port) && !plainOnly) {
-      this.#refuse(new OutriggerError('tunnel_port_denied', `port ${port}`));
-      return;
+      const denial = admission.settle(exchange, new OutriggerError('tunnel_port_denied', `port ${port}`));
+      if (denial !== null) {
+        this.#refuse(denial);
+        return;
+      }
     }
     if (exchange.via === 'tunnel' && port !== HTTP_PORT && !byName) {
       this.#follow(dispatchFor(exchange.route));
@@ -233,12 +237,15 @@ export class Tunnel implements OpeningListener {
       return;
     }
     if (this.#isRoutedByName && serverName !== null) {
-      if (interceptor.routeFor({ host: serverName, port, authority: `${serverName}:${port}` }) !== null) {
+      const named = { host: serverName, port, authority: `${serverName}:${port}` };
+      if (interceptor.routeFor(named, exchange.clientName) !== null) {
         const detail = `${serverName} is intercepted: CONNECT has to name it`;
         this.#cut(new OutriggerError('server_name_denied', detail), ALERTS.unrecognizedName);
         return;
       }
-      exchange.route = routes.match('CONNECT', { scheme: 'https', host: serverName, port }, '');
+      const destination = { scheme: 'https', host: serverName, port } as const;
+      exchange.route = routes.match('CONNECT', destination, '', exchange.clientName);
+      exchange.byServerName = true;
     }
     this.#pass();
   }
@@ -246,8 +253,10 @@ export class Tunnel implements OpeningListener {
   /** To the port of plain HTTP nothing else may go unless the configuration says so; then it is cut. */
   get #isPortOpen(): boolean {
     if (this.#options.ports.includes((this.#exchange.target as Target).port)) return true;
-    this.#cut(new OutriggerError('tunnel_port_denied', 'only plain HTTP may go there'), ALERTS.accessDenied);
-    return false;
+    const error = new OutriggerError('tunnel_port_denied', 'only plain HTTP may go there');
+    const denial = this.#options.admission.settle(this.#exchange, error);
+    if (denial !== null) this.#cut(denial, ALERTS.accessDenied);
+    return denial === null;
   }
 
   async #intercept(): Promise<void> {
@@ -282,7 +291,7 @@ export class Tunnel implements OpeningListener {
       this.#finish('completed', null, reason);
       const target = targets.secure(exchange.target as Target);
       const protocol = secured.alpnProtocol === 'h2' ? 'http2' : 'http';
-      const inside: Inside = { target, via: 'intercept' };
+      const inside: Inside = { target, via: 'intercept', clientName: exchange.clientName };
       secured.once('close', () => {
         if (!inside.used) interceptor.unused(exchange);
       });
@@ -296,10 +305,17 @@ export class Tunnel implements OpeningListener {
     const { route } = exchange;
     exchange.via = 'tunnel';
     if (this.#far !== null) this.#relay();
-    // Of a CONNECT that its server name was to let in.
-    else if (route.access === 'deny')
-      this.#cut(new OutriggerError('access_denied', `route ${route.name}`), ALERTS.accessDenied);
-    else if (this.#isPortOpen) this.#follow(this.#options.dispatchAccepted(route), true);
+    else if (this.#isRouteOpen && this.#isPortOpen) this.#follow(this.#options.dispatchAccepted(route), true);
+  }
+
+  /** By the route that the server name has found, of a CONNECT that it was to let in; else it is cut. */
+  get #isRouteOpen(): boolean {
+    const { route } = this.#exchange;
+    if (route.access === 'allow') return true;
+    const error = new OutriggerError('access_denied', `route ${route.name}`);
+    const denial = this.#options.admission.settle(this.#exchange, error);
+    if (denial !== null) this.#cut(denial, ALERTS.accessDenied);
+    return denial === null;
   }
 
   /** Every request inside is an exchange of its own, over connections of the pool; ours was only the way to it. */
@@ -308,7 +324,8 @@ export class Tunnel implements OpeningListener {
     this.#settle();
     this.#far?.kill();
     this.#finish('completed', null, 'plain HTTP inside');
-    this.#inside.takeInside(this.#socket, protocol, this.#opening.kept, { target, via: 'forward' });
+    const inside: Inside = { target, via: 'forward', clientName: this.#exchange.clientName };
+    this.#inside.takeInside(this.#socket, protocol, this.#opening.kept, inside);
   }
 
   #relay(): void {

@@ -2,7 +2,7 @@
 
 /**
  * Case, a final dot, and the forms of an address, as the URL standard spells them (WHATWG URL, section 3.5); an
- * IPv6 address without brackets. Null: the URL standard has no such host. Whoever asks has made sure that the
+ * IPv6 address without brackets, and IPv4 mapped into it (RFC 4291, section 2.5.5.2) as the IPv4 that it reaches. Null: the URL standard has no such host. Whoever asks has made sure that the
  * text is a host and nothing more.
  */
 export function spellHost(text: string): string | null {
@@ -12,7 +12,15 @@ export function spellHost(text: string): string | null {
   } catch {
     return null;
   }
-  if (host.startsWith('[')) return host.slice(1, -1);
+  if (host.startsWith('[')) return unmapped(host.slice(1, -1));
   // One spelling for one name: the final dot of a fully qualified name is not part of it.
   return host.endsWith('.') ? host.slice(0, -1) : host;
+}
+
+/** `::ffff:7f00:1`, as the URL standard spells it, is `127.0.0.1`. */
+function unmapped(host: string): string {
+  const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(host) ?? [];
+  if (high === undefined || low === undefined) return host;
+  const [a, b] = [Number.parseInt(high, 16), Number.parseInt(low, 16)];
+  return `${a >> 8}.${a & 0xff}.${b >> 8}.${b & 0xff}`;
 }

@@ -2,10 +2,12 @@
  * Which route an exchange takes: the first in the order of the configuration that matches.
  *
  * Routes are found by host (exact, then by every suffix, then those for any host), and the smallest
- * number wins, so that 500 routes cost an exchange a few look-ups and no allocation. Paths are compared
- * byte for byte: no dot segment is resolved and no escape decoded (the path goes on as it came), so a path
- * chooses a policy; it is no boundary that keeps anyone out. It knows no configuration and no access rule.
+ * number wins, so that 500 routes cost an exchange a few look-ups and no allocation. A path that chooses a
+ * policy is compared byte for byte: no dot segment is resolved and no escape decoded. Where access depends on
+ * it (the route denies, or stands in front of a denial) every reading of it counts: `path-guard.ts`. The path
+ * itself goes on as it came. It knows no configuration.
  */
+import { PathGuard, PathLook } from './path-guard.ts';
 import type { Route } from './policy.ts';
 
 const NOWHERE: readonly number[] = [];
@@ -30,12 +32,18 @@ export class RouteTable {
   readonly #anywhere: number[] = [];
   /** Those that say how a CONNECT is handled. */
   readonly #connecting: readonly Route[];
+  /** Routes on whose paths access depends. */
+  readonly #guards = new Map<Route, PathGuard>();
+  readonly #look = new PathLook();
 
   constructor(routes: readonly Route[], fallback: Route) {
     this.#routes = routes;
     this.#connecting = routes.filter(({ https }) => https === 'tunnel' || https === 'intercept');
     this.#fallback = fallback;
+    const lastDenial = fallback.access === 'deny' ? routes.length : routes.findLastIndex(denies);
     for (const [i, route] of routes.entries()) {
+      if (route.match.paths.length > 0 && i <= lastDenial)
+        this.#guards.set(route, new PathGuard(route.match.paths, denies(route)));
       if (route.match.hosts.length === 0) this.#anywhere.push(i);
       for (const host of route.match.hosts) {
         if (host.startsWith('*.')) note(this.#below, host.slice(2), i);
@@ -48,8 +56,8 @@ export class RouteTable {
    * How a CONNECT to that host and port is handled: by the first route that is about them and says so. The
    * CONNECT itself shows neither the methods nor the paths that will be asked for.
    */
-  connecting(host: string, port: number): Route | null {
-    return this.#connecting.find((route) => isAbout(route, host, port)) ?? null;
+  connecting(host: string, port: number, client: string | null = null): Route | null {
+    return this.#connecting.find((route) => isFor(route, client) && isAbout(route, host, port)) ?? null;
   }
 
   /** Whether it depends on the requests to a host which of them may pass: then they must be seen. */
@@ -63,34 +71,67 @@ export class RouteTable {
   }
 
   /** Whether a route is about such requests, wherever they go. */
-  asksFor(route: Route, method: string, path: string): boolean {
-    return asksFor(route, method, path);
+  asksFor(route: Route, method: string, path: string, client: string | null = null): boolean {
+    return isFor(route, client) && this.#asksFor(route, method, path);
   }
 
-  /** `path` may carry a query, which does not count; it is '' for CONNECT. */
-  match(method: string, { scheme, host, port: asked }: Destination, path: string): Route {
+  /** `path` may carry a query, which does not count; it is '' for CONNECT. `client`: null for nobody known. */
+  match(
+    method: string,
+    { scheme, host, port: asked }: Destination,
+    path: string,
+    client: string | null = null,
+  ): Route {
     // Plain HTTP to its own port may be about to become HTTPS: then it goes to the port of that.
     const port = scheme === 'http' && asked === 80 ? PLAIN : asked;
     let best = this.#routes.length;
-    best = this.#firstOf(this.#anywhere, best, method, port, path);
-    best = this.#firstOf(this.#exact.get(host) ?? NOWHERE, best, method, port, path);
+    best = this.#firstOf(this.#anywhere, best, method, port, path, client);
+    best = this.#firstOf(this.#exact.get(host) ?? NOWHERE, best, method, port, path, client);
     if (this.#below.size > 0) {
       // A name below x has at least one label in front of it: `*.x` is neither x nor `.x`.
       for (let dot = host.indexOf('.', 1); dot !== -1; dot = host.indexOf('.', dot + 1)) {
-        best = this.#firstOf(this.#below.get(host.slice(dot + 1)) ?? NOWHERE, best, method, port, path);
+        const below = this.#below.get(host.slice(dot + 1)) ?? NOWHERE;
+        best = this.#firstOf(below, best, method, port, path, client);
       }
     }
     return this.#routes[best] ?? this.#fallback;
   }
 
-  #firstOf(numbers: readonly number[], best: number, method: string, port: number, path: string): number {
+  #firstOf(
+    numbers: readonly number[],
+    best: number,
+    method: string,
+    port: number,
+    path: string,
+    client: string | null,
+  ): number {
     for (const i of numbers) {
       if (i >= best) break;
-      const route = this.#routes[i];
-      if (route !== undefined && matchesRest(route, method, port, path)) return i;
+      const route = this.#routes[i] as Route;
+      if (matchesPort(route, port) && isFor(route, client) && this.#asksFor(route, method, path)) return i;
     }
     return best;
   }
+
+  /** Methods are case-sensitive (RFC 9110, section 9.1). */
+  #asksFor(route: Route, method: string, path: string): boolean {
+    const { methods, paths } = route.match;
+    if (methods.length > 0 && !methods.includes(method)) return false;
+    if (paths.length === 0) return true;
+    // A tunnel shows no path, so a route that asks for one cannot mean it.
+    if (method === 'CONNECT') return false;
+    const guard = this.#guards.get(route);
+    if (guard !== undefined) return guard.takes(this.#look.at(path));
+    for (const pattern of paths) if (matchesPath(pattern, path)) return true;
+    return false;
+  }
+}
+
+const denies = ({ access }: Route): boolean => access === 'deny';
+
+/** Whoever is not told from others is nobody's client. */
+function isFor({ match: { clients } }: Route, client: string | null): boolean {
+  return clients.length === 0 || (client !== null && clients.includes(client));
 }
 
 /** Whatever is asked for there. */
@@ -114,22 +155,6 @@ function matchesPort({ https, match }: Route, port: number): boolean {
   if (match.ports.length === 0) return true;
   if (port !== PLAIN) return match.ports.includes(port);
   return match.ports.includes(80) || (https === 'originate' && match.ports.includes(443));
-}
-
-/** Everything but the host. */
-function matchesRest(route: Route, method: string, port: number, path: string): boolean {
-  return matchesPort(route, port) && asksFor(route, method, path);
-}
-
-/** Methods are case-sensitive (RFC 9110, section 9.1). */
-function asksFor({ match }: Route, method: string, path: string): boolean {
-  const { methods, paths } = match;
-  if (methods.length > 0 && !methods.includes(method)) return false;
-  if (paths.length === 0) return true;
-  // A tunnel shows no path, so a route that asks for one cannot mean it.
-  if (method === 'CONNECT') return false;
-  for (const pattern of paths) if (matchesPath(pattern, path)) return true;
-  return false;
 }
 
 function matchesPath(pattern: string, path: string): boolean {

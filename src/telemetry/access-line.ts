@@ -9,6 +9,7 @@
  */
 import type { Attempt, Exchange } from '../exchange.ts';
 import { jsonString } from './json-string.ts';
+import { redactQuery } from './query-redaction.ts';
 
 export const CAPS = Object.freeze({ path: 2048, method: 32, other: 256 });
 
@@ -65,9 +66,10 @@ function reasonOf(exchange: Exchange): string | null {
   return error.detail === '' ? error.name : `${error.name}: ${error.detail}`;
 }
 
-/** Path without its query, unless it is to be kept. */
+/** Path without its query, unless it is to be kept; then without what is known to be secret in it. */
 function pathJson(path: string, keepQuery: boolean): string {
-  const query = keepQuery ? -1 : path.indexOf('?');
+  if (keepQuery) return jsonString(redactQuery(path), CAPS.path);
+  const query = path.indexOf('?');
   return jsonString(query < 0 ? path : path.slice(0, query), CAPS.path);
 }
 
@@ -77,7 +79,7 @@ export function accessLine(exchange: Exchange, level: 'info' | 'warn', keepQuery
   return (
     `{"time":"${isoTime(exchange.time)}","level":"${level}","msg":"exchange"` +
     `,"requestId":${text(exchange.id)},"traceId":${text(exchange.traceId)}` +
-    `,"client":${text(exchange.client)},"method":${jsonString(exchange.method, CAPS.method)}` +
+    `,"client":${text(exchange.client)},"clientName":${text(exchange.clientName)},"method":${jsonString(exchange.method, CAPS.method)}` +
     (target === null
       ? ',"scheme":null,"host":null,"port":null'
       : `,"scheme":"${target.scheme}","host":${text(target.host)},"port":${target.port}`) +
@@ -85,7 +87,7 @@ export function accessLine(exchange: Exchange, level: 'info' | 'warn', keepQuery
     `,"via":"${exchange.via}","serverName":${text(exchange.serverName)}` +
     `,"status":${integer(exchange.status)},"outcome":"${exchange.outcome ?? 'failed'}"` +
     `,"error":${exchange.error === null ? 'null' : `"${exchange.error.token}"`}` +
-    `,"reason":${text(reasonOf(exchange))},"attempts":[${attemptsJson(exchange.attempts)}]` +
+    `,"reason":${text(reasonOf(exchange))},"wouldRefuse":${text(exchange.wouldRefuse)},"attempts":[${attemptsJson(exchange.attempts)}]` +
     `,"durationMs":${decimal(exchange.durationMs)},"queueMs":${decimal(exchange.queueMs)}` +
     `,"requestBytes":${exchange.requestBytes},"responseBytes":${exchange.responseBytes}}`
   );

@@ -2,17 +2,25 @@
  * Decides whether an address may be dialled. It is asked with the very address of the dial, after
  * resolution and for every new connection, so no spelling of a name and no change of DNS gets past it.
  *
- * Rules: what is not public unicast is refused, unless `access.addresses.allow` names it; of two CIDRs that
- * both hold the address, the longer prefix wins, and on a tie the denial. Our own listeners are refused
- * whatever the lists say. IPv4 inside IPv6 (mapped, compatible, NAT64, 6to4, Teredo) is judged as the IPv4
- * it reaches. It knows no names and opens no sockets.
+ * Rules: what is not public unicast is refused, unless an exception names it; of all CIDRs that hold the
+ * address, those of the sidecar and those of the route together, the longest prefix wins, and on a tie the
+ * denial. Our own listeners are refused whatever the lists say. IPv6 that carries IPv4 (RFC 4291 mapped and
+ * compatible, RFC 2765 translated, RFC 6052 NAT64, 6to4, Teredo, ISATAP) is judged as the IPv4 it reaches and
+ * as itself: an exception for IPv6 says nothing of the IPv4 inside. It knows no names and opens no sockets.
  */
+import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import ipaddr from 'ipaddr.js';
 import type { ListenAddress } from '../config/config.ts';
+import type { RouteAddresses } from '../policy/policy.ts';
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 type Cidr = readonly [Address, number];
+
+interface Lists {
+  readonly allow: readonly Cidr[];
+  readonly deny: readonly Cidr[];
+}
 
 const WORDS: Readonly<Record<string, string>> = {
   unspecified: 'the unspecified address',
@@ -25,11 +33,29 @@ const WORDS: Readonly<Record<string, string>> = {
   uniqueLocal: 'private (unique local)',
 };
 
-function parseCidr(text: string): Cidr {
-  if (text.includes('/')) return ipaddr.parseCIDR(text);
-  const address = ipaddr.parse(text);
-  return [address, address.kind() === 'ipv4' ? 32 : 128];
+/** The library takes `::1.2.3.4` for `::ffff:1.2.3.4`, and the kernel does not: it is shown hexadecimals. */
+function parseAddress(text: string): Address {
+  const [, head, ...digits] = /^(.*:)(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text) ?? [];
+  if (head === undefined) return ipaddr.parse(text);
+  const [a = 0, b = 0, c = 0, d = 0] = digits.map(Number);
+  return ipaddr.parse(`${head}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`);
 }
+
+function parseCidr(text: string): Cidr {
+  const [written = '', length] = text.split('/');
+  const address = parseAddress(written);
+  const bits = length === undefined ? null : Number(length);
+  const whole = address.kind() === 'ipv4' ? 32 : 128;
+  // ::ffff:10.0.0.0/104 is 10.0.0.0/8: mapped addresses are compared as the IPv4 that they are.
+  if (address.kind() === 'ipv6' && (address as ipaddr.IPv6).isIPv4MappedAddress() && (bits ?? whole) >= 96)
+    return [(address as ipaddr.IPv6).toIPv4Address(), (bits ?? whole) - 96];
+  return [address, bits ?? whole];
+}
+
+const parseLists = ({ allow, deny }: { allow: readonly string[]; deny: readonly string[] }): Lists => ({
+  allow: allow.map(parseCidr),
+  deny: deny.map(parseCidr),
+});
 
 /** The longest prefix among the CIDRs that hold the address; -1: none does. */
 function longestMatch(address: Address, cidrs: readonly Cidr[]): number {
@@ -40,27 +66,36 @@ function longestMatch(address: Address, cidrs: readonly Cidr[]): number {
   return longest;
 }
 
-/** The last 32 bits of an IPv6 address, or those from `offset`, as an IPv4 address. */
-function embedded(bytes: readonly number[], offset: number, invert = false): ipaddr.IPv4 {
-  const part = bytes.slice(offset, offset + 4);
-  return new ipaddr.IPv4(invert ? part.map((byte) => byte ^ 0xff) : part);
+/** IPv4 inside IPv6. `plain`: nothing but a spelling of it, or the way to it: it is judged by it alone. */
+interface Inner {
+  readonly address: ipaddr.IPv4;
+  readonly plain: boolean;
+}
+
+function inner(bytes: readonly number[], offset: number, plain: boolean, invert = 0): Inner {
+  const part = bytes.slice(offset, offset + 4).map((byte) => byte ^ invert);
+  return { address: new ipaddr.IPv4(part), plain };
 }
 
 /** The IPv4 address that an IPv6 address stands for; null: none. */
-function innerIPv4(address: ipaddr.IPv6): ipaddr.IPv4 | null {
-  if (address.isIPv4MappedAddress()) return address.toIPv4Address();
+function innerIPv4(address: ipaddr.IPv6): Inner | null {
+  const { parts } = address;
+  const [a, b, c, d, e, f, g] = parts as [number, number, number, number, number, number, number];
   const bytes = address.toByteArray();
-  const [a, b] = address.parts;
-  // RFC 4291, section 2.5.5.1: IPv4-compatible; :: and ::1 are not among them.
-  if (address.parts.slice(0, 6).every((part) => part === 0) && !(bytes[12] === 0 && bytes[13] === 0)) {
-    return embedded(bytes, 12);
+  const zeros = a === 0 && b === 0 && c === 0 && d === 0;
+  if (zeros && e === 0 && f === 0xffff) return inner(bytes, 12, true); // RFC 4291, section 2.5.5.2: mapped
+  if (zeros && e === 0xffff && f === 0) return inner(bytes, 12, false); // RFC 2765, section 2.1: translated
+  // RFC 4291, section 2.5.5.1: compatible; :: and ::1 are not among them.
+  if (zeros && e === 0 && f === 0 && g !== 0) return inner(bytes, 12, false);
+  if (a === 0x64 && b === 0xff9b) {
+    // RFC 6052, section 2.1: the well-known prefix of NAT64, which reaches the IPv4 and nothing else.
+    const wellKnown = c === 0 && d === 0 && e === 0 && f === 0;
+    return inner(bytes, 12, wellKnown); // RFC 8215: and prefixes of a network's own
   }
-  if (a === 0x64 && b === 0xff9b) return embedded(bytes, 12); // RFC 6052 and RFC 8215: NAT64
-  if (a === 0x2002) return embedded(bytes, 2); // RFC 3056: 6to4
-  if (a === 0x2001 && b === 0) return embedded(bytes, 12, true); // RFC 4380: Teredo
+  if (a === 0x2002) return inner(bytes, 2, false); // RFC 3056: 6to4
+  if (a === 0x2001 && b === 0) return inner(bytes, 12, false, 0xff); // RFC 4380: Teredo
   // RFC 5214, section 6.1: ISATAP, under any prefix.
-  if (address.parts[5] === 0x5efe && (address.parts[4] === 0 || address.parts[4] === 0x200))
-    return embedded(bytes, 12);
+  if (f === 0x5efe && (e === 0 || e === 0x200)) return inner(bytes, 12, false);
   return null;
 }
 
@@ -68,75 +103,109 @@ function innerIPv4(address: ipaddr.IPv6): ipaddr.IPv4 | null {
 function special(address: Address): string | null {
   const range: string = address.range();
   if (range === 'unicast') {
-    if (address.kind() === 'ipv6') {
-      const parts = (address as ipaddr.IPv6).parts;
-      const first = parts[0] as number;
-      if (first === 0x5f00) return 'reserved';
-      // RFC 4291, section 2.4: global unicast is assigned from 2000::/3 only.
-      if (first < 0x2000 || first > 0x3fff) return 'reserved';
-    }
+    // RFC 4291, section 2.4: global unicast is assigned from 2000::/3 only.
+    if (address.kind() === 'ipv6' && ((address as ipaddr.IPv6).parts[0] as number) >> 13 !== 1)
+      return 'reserved';
     return null;
   }
   return WORDS[range] ?? 'reserved';
 }
 
 export class AddressGuard {
-  readonly #deny: readonly Cidr[];
-  readonly #allow: readonly Cidr[];
-  readonly #own: ListenAddress[] = [];
+  readonly #lists: Lists;
+  readonly #byRoute = new Map<RouteAddresses, Lists>();
+  readonly #own: { readonly address: string; readonly wildcard: boolean; readonly port: number }[] = [];
 
   constructor(lists: { readonly deny: readonly string[]; readonly allow: readonly string[] }) {
-    this.#deny = lists.deny.map(parseCidr);
-    this.#allow = lists.allow.map(parseCidr);
+    this.#lists = parseLists(lists);
   }
 
   /** Our own listeners, as bound: never a destination. */
-  protect(listener: ListenAddress): void {
-    this.#own.push(listener);
+  protect({ host, port }: ListenAddress): void {
+    const address = isIP(host) === 0 ? host : unmapped(parseAddress(host)).toString();
+    this.#own.push({ address, wildcard: address === '0.0.0.0' || address === '::', port });
   }
 
-  /** Null where the address may be dialled, else the reason. `address` is a literal as Node prints it. */
-  refusal(address: string, port: number): string | null {
-    let parsed: Address;
-    try {
-      parsed = ipaddr.parse(address);
-    } catch {
-      return `${address} is not an address`;
-    }
+  /**
+   * Null where the address may be dialled, else the reason. `address` is a literal as Node prints it;
+   * `exceptions` are those of the route.
+   */
+  refusal(address: string, port: number, exceptions: RouteAddresses | null = null): string | null {
+    // What Node takes for a name it would look up once more, past us.
+    if (isIP(address) === 0) return `${address} is not an address`;
+    const parsed = parseAddress(address);
     if (parsed.kind() === 'ipv6' && (parsed as ipaddr.IPv6).zoneId) return `${address} names a zone`;
-    const inner = parsed.kind() === 'ipv6' ? innerIPv4(parsed as ipaddr.IPv6) : null;
-    const judged = inner ?? parsed;
-    if (this.#isOwn(judged, port)) return `${address}:${port} is a listener of this sidecar`;
-    const allowed = Math.max(
-      longestMatch(judged, this.#allow),
-      inner ? longestMatch(parsed, this.#allow) : -1,
-    );
-    const denied = Math.max(longestMatch(judged, this.#deny), inner ? longestMatch(parsed, this.#deny) : -1);
-    if (denied >= 0 && denied >= allowed) return `${address} is in access.addresses.deny`;
-    if (allowed >= 0) return null;
-    const why = special(judged);
-    return why === null ? null : `${address} is ${why}`;
+    const within = parsed.kind() === 'ipv6' ? innerIPv4(parsed as ipaddr.IPv6) : null;
+    if (this.#isOwn(parsed, port) || (within !== null && this.#isOwn(within.address, port)))
+      return `${address}:${port} is a listener of this sidecar`;
+    const route = exceptions === null ? null : this.#listsOf(exceptions);
+    const itself = within?.plain === true ? null : this.#rule(parsed, route);
+    const inside = within === null ? null : this.#rule(within.address, route);
+    if (itself === 'deny' || inside === 'deny') {
+      const named = route !== null && this.#isDeniedBy(route, parsed, within);
+      return `${address} is in ${named ? 'addresses.deny of the route' : 'access.addresses.deny'}`;
+    }
+    // An exception for the IPv4 inside holds in every IPv6 that carries it.
+    if (inside === 'allow') return null;
+    const why = within === null ? null : special(within.address);
+    if (why !== null) return `${address} is ${why}`;
+    if (itself === 'allow' || within?.plain === true) return null;
+    const whyItself = special(parsed);
+    return whyItself === null ? null : `${address} is ${whyItself}`;
+  }
+
+  /** What the lists say of an address; null: nothing. */
+  #rule(address: Address, route: Lists | null): 'allow' | 'deny' | null {
+    let allowed = longestMatch(address, this.#lists.allow);
+    let denied = longestMatch(address, this.#lists.deny);
+    if (route !== null) {
+      allowed = Math.max(allowed, longestMatch(address, route.allow));
+      denied = Math.max(denied, longestMatch(address, route.deny));
+    }
+    if (denied >= 0 && denied >= allowed) return 'deny';
+    return allowed >= 0 ? 'allow' : null;
+  }
+
+  /** Whether it is a list of the route, and none of the sidecar's, that holds the address. */
+  #isDeniedBy(route: Lists, parsed: Address, within: Inner | null): boolean {
+    const holds = ({ deny }: Lists): boolean =>
+      longestMatch(parsed, deny) >= 0 || (within !== null && longestMatch(within.address, deny) >= 0);
+    return holds(route) && !holds(this.#lists);
+  }
+
+  #listsOf(exceptions: RouteAddresses): Lists {
+    let lists = this.#byRoute.get(exceptions);
+    if (lists === undefined) {
+      lists = parseLists(exceptions);
+      this.#byRoute.set(exceptions, lists);
+    }
+    return lists;
   }
 
   #isOwn(address: Address, port: number): boolean {
     for (const listener of this.#own) {
       if (listener.port !== port) continue;
       const text = address.toString();
-      const wildcard = listener.host === '0.0.0.0' || listener.host === '::';
-      if (text === listener.host) return true;
-      // On Linux every loopback address and the unspecified one reach a wildcard listener; 0.0.0.0 also
-      // reaches one on 127.0.0.1.
+      if (text === listener.address) return true;
+      // On Linux every loopback address and the unspecified one reach a wildcard listener; the unspecified
+      // also reaches one on loopback.
       const range: string = address.range();
       if (range === 'unspecified') return true;
-      if (wildcard && (range === 'loopback' || isLocal(text))) return true;
+      if (listener.wildcard && (range === 'loopback' || isLocal(text))) return true;
     }
     return false;
   }
 }
 
+function unmapped(address: Address): Address {
+  return address.kind() === 'ipv6' && (address as ipaddr.IPv6).isIPv4MappedAddress()
+    ? (address as ipaddr.IPv6).toIPv4Address()
+    : address;
+}
+
 function isLocal(address: string): boolean {
   for (const list of Object.values(networkInterfaces())) {
-    if (list?.some((one) => one.address === address)) return true;
+    if (list?.some((one) => parseAddress(one.address).toString() === address)) return true;
   }
   return false;
 }

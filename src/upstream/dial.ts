@@ -10,7 +10,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { type ErrorName, OutriggerError } from '../errors.ts';
 import type { Phase } from '../exchange.ts';
-import type { TimeoutPolicy } from '../policy/policy.ts';
+import type { RouteAddresses, TimeoutPolicy } from '../policy/policy.ts';
 import type { AddressGuard } from './address-guard.ts';
 import { giveUp, reset } from './parting.ts';
 import type { LookupCallback, Resolver } from './resolver.ts';
@@ -27,6 +27,8 @@ export interface DialTarget {
   readonly port: number;
   /** Null: none. */
   readonly tls: TlsProfile | null;
+  /** Laid over the address guard; null: nothing. */
+  readonly addresses: RouteAddresses | null;
   /** Only HTTP/1.1 can be used, as for an upgrade. */
   readonly http1: boolean;
   /** A tunnel keeps its half-closed state; HTTP does not need it. */
@@ -155,8 +157,9 @@ export class Dial {
   /** The guard sees every address, and only what passes is ever dialled. */
   #vet(addresses: readonly string[]): void {
     let refusal: string | null = null;
+    const { port, addresses: exceptions } = this.target;
     const permitted = addresses.filter((address) => {
-      const reason = this.#context.guard.refusal(address, this.target.port);
+      const reason = this.#context.guard.refusal(address, port, exceptions);
       refusal ??= reason;
       return reason === null;
     });

@@ -71,7 +71,7 @@ class TunnelDial implements DialObserver, Pending {
     const { host, port } = this.#exchange.target as NonNullable<Exchange['target']>;
     const connection = this.#lease.connection as Connection;
     connection.dial(
-      { host, port, tls, http1: true, halfOpen: true },
+      { host, port, tls, addresses: this.#exchange.addresses, http1: true, halfOpen: true },
       context,
       this.#exchange.route.policy.timeouts,
       this,

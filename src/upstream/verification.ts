@@ -66,7 +66,14 @@ class Verification implements DialObserver, Pending {
     const { host, port } = exchange.target as NonNullable<Exchange['target']>;
     const { route } = exchange;
     connection.dial(
-      { host, port, tls: this.#context.profiles.of(route), http1: false, halfOpen: false },
+      {
+        host,
+        port,
+        tls: this.#context.profiles.of(route),
+        addresses: exchange.addresses,
+        http1: false,
+        halfOpen: false,
+      },
       this.#context,
       route.policy.timeouts,
       this,

@@ -32,6 +32,7 @@ export interface LoggedAttempt {
 export interface LoggedExchange {
   readonly requestId: string;
   readonly client: string;
+  readonly clientName: string | null;
   readonly traceId: string | null;
   readonly method: string;
   readonly scheme: string | null;
@@ -45,6 +46,7 @@ export interface LoggedExchange {
   readonly outcome: string;
   readonly error: string | null;
   readonly reason: string | null;
+  readonly wouldRefuse: string | null;
   readonly attempts: readonly LoggedAttempt[];
   readonly durationMs: number;
   readonly queueMs: number;
@@ -55,7 +57,7 @@ export interface LoggedExchange {
 /** Applies to every test unless its own YAML says otherwise. */
 const BASE = `
 listen: { proxy: "127.0.0.1:0", admin: "127.0.0.1:0" }
-access: { addresses: { allow: [127.0.0.0/8, "::1/128"] } }
+access: { deniedPorts: [], addresses: { allow: [127.0.0.0/8, "::1/128"] } }
 log: { format: json }
 shutdown: { drainTimeout: 1s, quiet: 50ms }
 `;

@@ -68,7 +68,8 @@ test('every key of the schema has a description, and every leaf says what it exp
     for (const [key, value] of Object.entries(shape.keys)) {
       visit(value, `${where}.${key}`);
       // What cannot be left out where its section is there.
-      const required = /(?:routes\[\]\.name|\.insecure\.(?:reason|until)|\.ca\.(?:cert|key)|\.oauth2\.(?:tokenUrl|client(?:Id|Secret)))$/;
+      const required =
+        /(?:(?:routes|clients)\[\]\.name|\.insecure\.(?:reason|until)|\.ca\.(?:cert|key)|\.oauth2\.(?:tokenUrl|client(?:Id|Secret)))$/;
       if (!required.test(`${where}.${key}`)) assert.notEqual(shapeOf(value).default, undefined, key);
     }
   };

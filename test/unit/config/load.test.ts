@@ -90,7 +90,13 @@ test('a route with a prefix and no hosts is about its origin and nothing else', 
   const { config } = loadTexts(['routes: [{ name: a, prefix: /a, origin: "https://API.example:8443/v1/" }]']);
   const [route] = config.routes;
   assert.deepEqual(route?.origin, { scheme: 'https', host: 'api.example', port: 8443, basePath: '/v1' });
-  assert.deepEqual(route?.match, { hosts: ['api.example'], ports: [8443], methods: [], paths: [] });
+  assert.deepEqual(route?.match, {
+    hosts: ['api.example'],
+    ports: [8443],
+    methods: [],
+    paths: [],
+    clients: [],
+  });
 });
 
 test('verification is switched off only with a reason and until a day that has not passed', () => {
@@ -155,6 +161,7 @@ test('what a route matches is checked and brought into one spelling', () => {
     ports: [443],
     methods: ['POST'],
     paths: ['/v1/*', '/'],
+    clients: [],
   });
   for (const wrong of [
     'hosts: ["a:80"]',

@@ -33,7 +33,7 @@ test('a prefix is a plain path, needs its origin, and belongs to one route', () 
   const { prefix, origin, match } = routeOf(text) ?? {};
   assert.equal(prefix, '/a/b');
   assert.deepEqual(origin, { scheme: 'https', host: 'b.example', port: 443, basePath: '/v1' });
-  assert.deepEqual(match, { hosts: ['b.example'], ports: [443], methods: [], paths: [] });
+  assert.deepEqual(match, { hosts: ['b.example'], ports: [443], methods: [], paths: [], clients: [] });
   for (const wrong of ['a', '/a/', '//', '/a/../b', '/a%2fb', '/a?b', '""'])
     refused(`prefix: ${wrong}\n    origin: http://b`, /prefix must be a path/);
   refused('prefix: /a', /prefix needs an origin beside it/);

@@ -22,9 +22,9 @@ test('a line has exactly its fields, in their order', () => {
   assert.equal(
     accessLine(exchange, 'info', false),
     '{"time":"2026-01-02T03:04:05.006Z","level":"info","msg":"exchange","requestId":"id-1",' +
-      '"traceId":"0af7651916cd43dd8448eb211c80319c","client":"127.0.0.1:40000","method":"GET",' +
+      '"traceId":"0af7651916cd43dd8448eb211c80319c","client":"127.0.0.1:40000","clientName":null,"method":"GET",' +
       '"scheme":"http","host":"api.example","port":80,"path":"/v1/orders","route":"default","via":"forward","serverName":null,"status":200,' +
-      '"outcome":"completed","error":null,"reason":null,"attempts":[' +
+      '"outcome":"completed","error":null,"reason":null,"wouldRefuse":null,"attempts":[' +
       '{"n":1,"address":"192.0.2.1:80","reused":false,"queueMs":0.123,"dnsMs":1,"connectMs":2.5,"tlsMs":null,' +
       '"headMs":3,"status":503,"error":null,"verdict":"failure","delivery":"answered","retry":"retried: status"},' +
       '{"n":2,"address":"192.0.2.1:80","reused":true,"queueMs":null,"dnsMs":null,"connectMs":null,"tlsMs":null,' +

@@ -53,6 +53,7 @@ test('the page is valid text format, with every promised family and the metrics 
     outrigger_retries_total: 'counter',
     outrigger_retries_refused_total: 'counter',
     outrigger_errors_total: 'counter',
+    outrigger_access_reported_total: 'counter',
     outrigger_shed_total: 'counter',
     outrigger_exchange_duration_seconds: 'histogram',
     outrigger_attempt_duration_seconds: 'histogram',

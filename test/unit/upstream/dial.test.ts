@@ -53,7 +53,7 @@ function begin(
 ): { dial: Dial; ear: Ear } {
   const ear = new Ear();
   const dial = new Dial(
-    { host: 'x.test', port, tls, http1: false, halfOpen: false },
+    { host: 'x.test', port, tls, addresses: null, http1: false, halfOpen: false },
     {
       resolver: new Resolver(lookup),
       guard: new AddressGuard({ deny: [], allow }),
