@@ -6,6 +6,7 @@
  * (a null, an empty list) is left alone; each warning says why, and what to write instead. Pure.
  */
 import type { Policy, Route } from '../policy/policy.ts';
+import { isLoopback } from './address.ts';
 import type { Config } from './config.ts';
 import { at, type Problem } from './problem.ts';
 import { formatPath, locate, type MappingNode, type Path, type TreeNode } from './tree.ts';
@@ -35,6 +36,14 @@ export function lint(config: Config, written: MappingNode): Problem[] {
         ),
       );
   }
+  const proxy = locate(written, ['listen', 'proxy']);
+  if (!isLoopback(config.listen.proxy) && config.access.clients === 'any')
+    found.push(
+      at(
+        proxy.keyPlace,
+        'listen.proxy is no loopback address, so whoever reaches it may send by it: say access.clients: known',
+      ),
+    );
   const intercept = locate(written, ['intercept']);
   if (intercept.exact && asks(config.intercept) && !config.routes.some(({ https }) => https === 'intercept'))
     found.push(

@@ -144,3 +144,13 @@ test('a prefix whose ports leave out its origin, or whose paths have the prefix 
   assert.deepEqual(keys('paths: ["/a/*"]'), ['match.paths']);
   assert.deepEqual(keys('paths: ["/a/*", "/v1/*"]'), []);
 });
+
+test('a proxy that others can reach and that asks nobody who he is is warned of', () => {
+  const [warning = '', ...more] = warningsOf('listen: { proxy: "0.0.0.0:3128" }');
+  assert.match(warning, /^0\.yaml:1:11: warning: listen\.proxy is no loopback address, .*: known$/);
+  assert.deepEqual(more, []);
+  for (const quiet of ['listen: { proxy: "[::1]:3128" }', 'listen: { proxy: "localhost:1" }', ''])
+    assert.deepEqual(warningsOf(quiet), []);
+  const known = 'clients: [{ name: a, addresses: [10.0.0.0/8] }]\naccess: { clients: known }\n';
+  assert.deepEqual(warningsOf(`${known}listen: { proxy: "0.0.0.0:3128" }`), []);
+});
