@@ -15,10 +15,13 @@ import { SecretFiles, type SecretObserver } from './credentials/secret-files.ts'
 import { fetchToken, type TokenFetchOptions, type TokenWay } from './credentials/token-fetch.ts';
 import { Tokens } from './credentials/tokens.ts';
 import { Admission } from './downstream/admission.ts';
+import { BodyGate } from './downstream/body-gate.ts';
+import { Clients } from './downstream/clients.ts';
 import { Tunnels } from './downstream/connect.ts';
 import { Forwarder } from './downstream/forward.ts';
 import { Interceptor } from './downstream/interceptor.ts';
 import { Listener } from './downstream/listener.ts';
+import { SlowPeers } from './downstream/slow-peers.ts';
 import { TargetReader } from './downstream/target.ts';
 import { Ways } from './downstream/way.ts';
 import { WebSockets } from './downstream/web-socket.ts';
@@ -38,7 +41,7 @@ import type { UpstreamSnapshot } from './telemetry/snapshot.ts';
 import { AddressGuard } from './upstream/address-guard.ts';
 import { type CarryContext, carry } from './upstream/dispatch.ts';
 import { Origins } from './upstream/origins.ts';
-import { ReplayBound, RequestBody } from './upstream/replay-body.ts';
+import { type BodyBounds, ReplayBound, RequestBody } from './upstream/replay-body.ts';
 import { type Lookup, lookupBySystem, Resolver } from './upstream/resolver.ts';
 import { Semaphore } from './upstream/semaphore.ts';
 import { rootsOf, type TlsObserver, TlsProfiles } from './upstream/tls-profile.ts';
@@ -122,6 +125,7 @@ export class Sidecar {
   readonly #secrets: SecretFiles;
   readonly #secretLookMs: number;
   readonly #live = new Set<Exchange>();
+  readonly #slow: SlowPeers;
   /** Called whenever an exchange has finished and it was the last. */
   #onIdle: (() => void) | null = null;
   #tunnels = 0;
@@ -139,6 +143,11 @@ export class Sidecar {
     this.#origins = new Origins(limits.origins, this.#connections);
     this.#replay = new ReplayBound(limits.replayBytes);
     this.#guard = new AddressGuard(access.addresses);
+    const policies = [config.policy, ...config.routes.map((route) => route.policy)];
+    this.#slow = new SlowPeers(
+      this.#live,
+      policies.map(({ limits: { minRateWindowMs } }) => minRateWindowMs),
+    );
 
     this.#metrics = new Metrics({
       version,
@@ -200,6 +209,8 @@ export class Sidecar {
       random,
       pseudonym,
       targets,
+      clients: access.clients === 'known' || config.clients.length > 0 ? new Clients(config.clients) : null,
+      access,
     });
     const fetching = {
       observer,
@@ -207,14 +218,16 @@ export class Sidecar {
       requestIdHeader: requestId.header,
       nextId: () => ids.next(Date.now()),
       wayOf: (oauth2: OAuth2Policy) => wayOf(oauth2, targets, routes),
-      openBody: (body: Buffer, { policy: { retry } }: Route) =>
-        new RequestBody(
-          Readable.from([body]),
-          body.length,
-          retry.attempts > 1 ? retry.replayBytes : 0,
-          this.#replay,
-        ),
+      openBody: (body: Buffer, { policy }: Route) =>
+        new RequestBody(Readable.from([body]), body.length, boundsOf(policy), this.#replay),
     };
+    const bodyBounds = new Map<Policy, BodyBounds>();
+    const boundsOf = (policy: Policy): BodyBounds =>
+      remember(bodyBounds, policy, () => ({
+        keepBytes: policy.retry.replayBytes,
+        once: policy.retry.attempts === 1,
+        maxBytes: policy.limits.requestBytes,
+      }));
     const now = edges.now ?? (() => performance.now());
     const stacks = this.#stacks(context, fetching, now);
     const { forwards, tunnels, acceptedTunnels, upgrades, verifies, accepts } = stacks;
@@ -252,8 +265,12 @@ export class Sidecar {
         admission,
         ways,
         dispatchFor: forwards,
-        openBody: (source, length, retry) =>
-          new RequestBody(source, length, retry.attempts > 1 ? retry.replayBytes : 0, this.#replay),
+        openBody: (source, length, policy) => new RequestBody(source, length, boundsOf(policy), this.#replay),
+        gate: new BodyGate({
+          exchanges: limits.exchanges,
+          refuses: (exchange) => this.#refuses(exchange),
+        }),
+        slow: this.#slow,
         live: this.#live,
       }),
       tunnels: new Tunnels({
@@ -284,7 +301,14 @@ export class Sidecar {
       ids,
       requestIdHeader: requestId.header,
       streams: config.listen.streams,
-      headerBytes: limits.headerBytes,
+      bounds: {
+        startLineBytes: limits.targetBytes,
+        headBytes: limits.headerBytes,
+        fields: limits.headerFields,
+      },
+      connections: config.listen.connections,
+      connectionsPerClient: config.listen.connectionsPerClient,
+      shed: (reason) => metrics.callerShed(reason),
       headTimeoutMs: config.listen.headTimeoutMs,
       idleTimeoutMs: config.listen.idleTimeoutMs,
     });
@@ -300,6 +324,15 @@ export class Sidecar {
       : null;
   }
 
+  /** Whether its stack would refuse it now, so that nobody need wait for its body. */
+  #refuses(exchange: Exchange): boolean {
+    if (this.#exchanges.held >= this.#exchanges.limit) return true;
+    const { breaker } = exchange.route.policy;
+    if (breaker === null) return false;
+    const origin = this.#origins.get(originKeyOf(exchange, this.#profiles));
+    return origin?.circuit(breaker).state === 'open';
+  }
+
   /** One stack for each policy, and for each route that has tokens; made when it is first met. */
   #stacks(
     context: CarryContext,
@@ -313,7 +346,12 @@ export class Sidecar {
     accepts: (policy: Policy) => Dispatch<void>;
     upgrades: (route: Route) => Dispatch<TunnelSocket>;
   } {
-    const shared = { exchanges: this.#exchanges, origins: this.#origins, profiles: context.profiles };
+    const shared = {
+      exchanges: this.#exchanges,
+      slow: this.#slow,
+      origins: this.#origins,
+      profiles: context.profiles,
+    };
     const forwards = new Map<Policy | Route, Dispatch<Response>>();
     const tunnels = new Map<Policy, Dispatch<TunnelSocket>>();
     const upgrades = new Map<Policy | Route, Dispatch<TunnelSocket>>();

@@ -261,7 +261,10 @@ const log = section('The log on standard output: one line per exchange.', {
     'json',
   ),
   query: v.optional(
-    choice('Whether query strings are written; keep: without the values of well-known secrets.', ['drop', 'keep']),
+    choice('Whether query strings are written; keep: without the values of well-known secrets.', [
+      'drop',
+      'keep',
+    ]),
     'drop',
   ),
 });

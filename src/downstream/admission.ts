@@ -184,7 +184,7 @@ export class Admission {
       clientOf(request.socket),
       method,
       target,
-      path,
+      isServerWide(method, url, way) ? '*' : path,
       route,
       via,
     );
@@ -194,7 +194,12 @@ export class Admission {
     exchange.clientName = clientName;
     // A loop first: traffic that is sent back to us by other means than a proxy setting comes in origin form.
     const loop = facts.loop ? new OutriggerError('loop_detected', 'Via names this sidecar') : null;
-    let refusal = loop ?? unusable ?? misdirected(facts, inside, targets) ?? refusalOf(request, facts);
+    let refusal =
+      loop ??
+      malformedOf(facts) ??
+      unusable ??
+      misdirected(facts, inside, targets) ??
+      refusalOf(request, facts);
     const denial = refusal === null ? this.#denial(exchange, caller) : null;
     refusal ??= challenged(denial, caller, inside, this.#options.clients);
     refusal ??= spendForward(method, facts, headers) ?? settleCredentials(method, headers, route);
@@ -263,6 +268,11 @@ function routeOf(
   return matched !== fallback && matched.access === 'deny' ? matched : prefix.route;
 }
 
+/** RFC 9112, section 3.2.4: an OPTIONS in absolute form without a path asks about the server; the last proxy says so. */
+function isServerWide(method: string, url: string, way: Way | null): boolean {
+  return method === 'OPTIONS' && way?.path === '/' && !url.startsWith('/') && !url.endsWith('/');
+}
+
 /** RFC 9110, section 7.6.2: counted down for OPTIONS (TRACE goes nowhere); at 0 the request ends here. */
 function spendForward(method: string, facts: RequestHeaderFacts, headers: string[]): OutriggerError | null {
   if (method !== 'OPTIONS' || facts.maxForwardsAt < 0) return null;
@@ -295,11 +305,12 @@ function misdirected(
   return new OutriggerError('request_misdirected', `Host inside ${inside.target.origin}`);
 }
 
+/** On whichever way it came. */
+function malformedOf({ invalid }: RequestHeaderFacts): OutriggerError | null {
+  return invalid === null ? null : new OutriggerError('request_malformed', invalid);
+}
+
 function refusalOf(request: RequestHead, facts: RequestHeaderFacts): OutriggerError | null {
-  // Node's parser lets 0.9 and 2.0 through; HTTP/2 has its own.
-  if (request.httpVersionMajor !== 1 && !isHttp2(request))
-    return new OutriggerError('request_malformed', 'not HTTP/1.0 or HTTP/1.1');
-  if (facts.invalid !== null) return new OutriggerError('request_malformed', facts.invalid);
   // RFC 9112, section 3.2: an HTTP/1.1 request has exactly one Host.
   if (facts.hostCount === 0 && !isHttp10(request)) {
     return new OutriggerError('request_malformed', 'no Host');

@@ -1,14 +1,13 @@
 /**
- * The caller's side of an exchange as forwarding needs it: what Node's request and response of HTTP/1.1 are
- * by themselves, and what HTTP/2 makes of a stream. The seam between the two protocols and the rest of the
- * room.
+ * The caller's side of an exchange as forwarding needs it: what HTTP/1.1 makes of a connection
+ * (`http1-request.ts`, `http1-response.ts`) and HTTP/2 of a stream. The seam between the two protocols and the
+ * rest of the room: calls and no events, for it is crossed by every exchange.
  */
 import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
 import type { OutriggerError } from '../errors.ts';
 import type { Inside } from './way.ts';
 
-export interface CallerRequest extends Readable {
+export interface CallerRequest {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
   /** Flat raw list. */
@@ -21,28 +20,52 @@ export interface CallerRequest extends Readable {
   readonly refusal?: OutriggerError | null;
   /** The body has come whole. */
   readonly complete: boolean;
+  /** Flat list; whole before the end of the body is told. */
+  readonly trailers: readonly string[];
   readonly socket: Socket;
+
+  // The body: it flows from the moment on in which somebody listens, and is thrown away where nobody does.
+  on(event: 'data', listener: (chunk: Buffer) => void): unknown;
+  on(event: 'end', listener: () => void): unknown;
+  off(event: 'data', listener: (chunk: Buffer) => void): unknown;
+  off(event: 'end', listener: () => void): unknown;
+  pause(): unknown;
+  resume(): unknown;
+}
+
+/** Whose response it is. */
+export interface ResponseOwner {
+  /** Nothing more becomes of the response: it has gone out whole, or never will. Called once. */
+  closed(): void;
+  /** After a `write` that asked for a pause. */
+  drained(): void;
+  /** The request's own bytes turned out to be wrong after its head had been taken, or its end is missing. */
+  malformed(error: OutriggerError): void;
 }
 
 export interface CallerResponse {
+  owner: ResponseOwner | null;
   readonly headersSent: boolean;
   /** Everything has been handed to the kernel. */
   readonly writableFinished: boolean;
   readonly writableLength: number;
-  readonly socket: Socket | null;
-  sendDate: boolean;
-  /** Throws where a field cannot be written. `empty`: no byte of a body follows. */
-  writeHead(status: number, statusText: string, headers: string[], empty?: boolean): unknown;
-  /** Sends a head that would wait for the first of its body; not there where none waits. */
-  flushHeaders?(): void;
+  /**
+   * Throws where a field cannot be written. `empty`: no byte of a body follows. What is written goes out with
+   * `flush`, or with the end.
+   */
+  writeHead(status: number, statusText: string, headers: readonly string[], empty?: boolean): void;
+  /** The head, and what has come of the body, wait no longer. */
+  flush(): void;
   writeContinue(): void;
-  writeInformation(status: number, headers: Record<string, string[]>): void;
+  /** Throws where a field cannot be written. */
+  writeInformation(status: number, headers: readonly string[]): void;
+  /** False asks for a pause; the owner is told of its end. */
   write(chunk: Buffer): boolean;
-  addTrailers(pairs: [string, string][]): void;
-  end(body?: string): unknown;
-  destroy(): unknown;
-  on(event: 'close' | 'drain', listener: () => void): unknown;
-  listenerCount(event: 'drain'): number;
+  /** Flat list. Throws where a field cannot be written. */
+  addTrailers(trailers: readonly string[]): void;
+  end(body?: string): void;
+  /** Cuts the message, so that it does not look whole. */
+  destroy(): void;
 }
 
 const INSIDE = Symbol('inside');

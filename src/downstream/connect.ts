@@ -2,12 +2,9 @@
  * CONNECT: who may, where to, and whether it is intercepted; the rest is the tunnel's. The same admission as
  * for a request (RFC 9110, section 9.3.6).
  */
-import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
 import type { Target } from '../exchange.ts';
-import { insideOf } from './caller.ts';
+import { type CallerRequest, insideOf } from './caller.ts';
 import { type InsideListener, Tunnel, type TunnelOptions } from './tunnel.ts';
 
 export class Tunnels {
@@ -19,9 +16,10 @@ export class Tunnels {
     this.#options = options;
   }
 
-  handle(request: IncomingMessage, duplex: Duplex, head: Buffer): void {
+  /** `early`: what came behind the head. */
+  handle(request: CallerRequest, early: Buffer): void {
     const { admission, targets, interceptor, live } = this.#options;
-    const socket = duplex as Socket;
+    const { socket } = request;
     let target: Target | null = null;
     let refusal: OutriggerError | null = null;
     try {
@@ -32,13 +30,16 @@ export class Tunnels {
     } catch (error) {
       refusal = asOutriggerError(error);
     }
-    const interception = target === null ? null : interceptor.routeFor(target);
+    const interception =
+      target === null
+        ? null
+        : interceptor.routeFor(target, admission.callerOf(request, null)?.client?.name ?? null);
     const via = interception === null ? ('tunnel' as const) : ('intercept' as const);
     const way = target && { target, path: '', via, prefix: null };
     const admitted = admission.admit(request, way, null, refusal, interception);
     const { exchange } = admitted;
     live.add(exchange);
-    const tunnel = new Tunnel(exchange, socket, head, this.#options, this.inside as InsideListener);
-    tunnel.begin(admitted.refusal);
+    const tunnel = new Tunnel(exchange, socket, early, this.#options, this.inside as InsideListener);
+    tunnel.begin(admitted.refusal, admitted.byAccess);
   }
 }

@@ -6,22 +6,30 @@
  * out, a failure cuts the connection so that the caller sees a truncated message; a caller that leaves
  * ends whatever is under way.
  */
-import { asOutriggerError, OutriggerError } from '../errors.ts';
-import type { Dispatch, Exchange, InformationalSink, Pending, Phase } from '../exchange.ts';
+import { asOutriggerError, type ErrorName, OutriggerError } from '../errors.ts';
+import type { Dispatch, Exchange, Flow, InformationalSink, Owing, Pending, Phase } from '../exchange.ts';
 import { applyEdits } from '../headers/edits.ts';
 import { isNamed } from '../headers/field-names.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
-import type { RetryPolicy, Route } from '../policy/policy.ts';
+import type { Policy, Route } from '../policy/policy.ts';
 import type { Response, ResponseSink } from '../response.ts';
-import { resetSocket } from '../socket-reset.ts';
 import { bodyPassed } from '../spent-buffers.ts';
 import { type Admission, isHttp10 } from './admission.ts';
-import { type CallerRequest, type CallerResponse, insideOf } from './caller.ts';
-import { drain } from './drain.ts';
+import type { BodyGate } from './body-gate.ts';
+import { type CallerRequest, type CallerResponse, insideOf, type ResponseOwner } from './caller.ts';
 import { grpcReply, isGrpc } from './grpc-reply.ts';
 import { replyOf } from './reply.ts';
-import type { Holder } from './turns.ts';
+import type { SlowPeers } from './slow-peers.ts';
 import type { Prefix, Way, Ways } from './way.ts';
+
+/** The errors of the idle timers, for a rate below `policy.limits.minRate`. */
+const TOO_SLOW: Readonly<Record<Owing, ErrorName>> = Object.freeze({
+  upload: 'request_body_stalled',
+  stream: 'request_body_stalled',
+  request: 'write_timeout',
+  response: 'body_timeout',
+  download: 'caller_stalled',
+});
 
 /** An answer of ours that ends the connection has so long to get out, milliseconds; each byte gives it more. */
 const LAST_ANSWER_MS = 1_000;
@@ -33,8 +41,10 @@ export interface ForwardOptions {
   readonly openBody: (
     source: CallerRequest,
     length: number | null,
-    retry: RetryPolicy,
+    policy: Policy,
   ) => NonNullable<Exchange['body']>;
+  readonly gate: BodyGate;
+  readonly slow: SlowPeers;
   /** Exchanges that have not finished, for the drain. */
   readonly live: Set<Exchange>;
 }
@@ -46,8 +56,9 @@ export class Forwarder {
     this.#options = options;
   }
 
-  handle(request: CallerRequest, response: CallerResponse): Forwarding {
-    const { admission, ways, dispatchFor, live, openBody } = this.#options;
+  /** The response may be over when this returns. */
+  handle(request: CallerRequest, response: CallerResponse): void {
+    const { admission, ways, dispatchFor, live, openBody, gate, slow } = this.#options;
     const inside = insideOf(request.socket);
     if (inside !== null) inside.used = true;
     let way: Way | null = null;
@@ -59,26 +70,33 @@ export class Forwarder {
     }
     const { exchange, facts, refusal } = admission.admit(request, way, inside, unusable);
     live.add(exchange);
+    slow.begin();
     const forwarding = new Forwarding(exchange, request, response, admission.requestIdHeader, live);
     if (way !== null && way.prefix !== null) forwarding.prefixed = { prefix: way.prefix, host: facts.host };
     // RFC 9110, section 10.1.1: refused before it was asked for, the body may come or not.
     forwarding.holdsBack = facts.expectContinue && !isHttp10(request);
     if (refusal) {
-      // At once, for what Node throws away by itself is not counted.
-      if (facts.hasBody) drain(request, request.socket);
       forwarding.fail(refusal);
-      return forwarding;
+      return;
     }
     const { policy } = exchange.route;
     applyEdits(exchange.headers, policy.headers.request);
     const dispatch = dispatchFor(exchange.route);
     if (!facts.hasBody) {
       forwarding.follow(dispatch(exchange));
-      return forwarding;
+      return;
     }
-    const body = openBody(request, facts.contentLength, policy.retry);
+    const { requestBytes } = policy.limits;
+    if (requestBytes !== null && (facts.contentLength ?? 0) > requestBytes) {
+      forwarding.fail(new OutriggerError('request_too_large', `${facts.contentLength} bytes`));
+      return;
+    }
+    const body = openBody(request, facts.contentLength, policy);
     exchange.body = body;
     exchange.onFinish(body);
+    if (requestBytes !== null)
+      body.onTooLarge = () =>
+        forwarding.malformed(new OutriggerError('request_too_large', `more than ${requestBytes} bytes`));
     if (forwarding.holdsBack) {
       // The body is wanted once the exchange has been admitted and has a connection.
       body.onWanted = () => {
@@ -89,19 +107,21 @@ export class Forwarder {
     // Later, so that a small body that came with the head is here whole and can go out with it.
     queueMicrotask(() => {
       // A body that came with the head may have been found wrong meanwhile.
-      if (exchange.aborted === null) forwarding.follow(dispatch(exchange));
+      if (exchange.aborted !== null) return;
+      const waits = gate.pass(exchange, body);
+      forwarding.follow(waits === null ? dispatch(exchange) : after(waits, dispatch, exchange));
     });
-    return forwarding;
   }
 }
 
-export class Forwarding implements ResponseSink, InformationalSink, Holder, Pending {
+export class Forwarding implements ResponseSink, ResponseOwner, InformationalSink, Pending, Flow {
   readonly exchange: Exchange;
   /** The caller sends its body only after 100 Continue, and has not had it. */
   holdsBack = false;
   /** The caller reached the origin by a prefix, and us by this Host. */
   prefixed: { readonly prefix: Prefix; readonly host: string | null } | null = null;
   readonly request: CallerRequest;
+  mark: Flow['mark'] = null;
   readonly #response: CallerResponse;
   readonly #requestIdHeader: string;
   readonly #live: Set<Exchange>;
@@ -111,8 +131,6 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   #left: Phase | null = null;
   /** Its end is told by the framing and not by a length, so that trailers can follow. */
   #chunked = false;
-  /** Something of the body, or its end, has followed the head. */
-  #flows = false;
   /** We closed the connection, and not the caller. */
   #wasCut = false;
   #flushTimer: NodeJS.Timeout | null = null;
@@ -130,9 +148,8 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     this.#requestIdHeader = requestIdHeader;
     this.#live = live;
     exchange.informational = this;
-    response.sendDate = false;
-    response.on('close', this.#onClose);
-    request.on('error', ignore);
+    exchange.flow = this;
+    response.owner = this;
   }
 
   follow(dispatched: Promise<Response>): void {
@@ -151,13 +168,10 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   informational(status: number, headers: readonly string[]): void {
     // RFC 9110, section 15.2: never to an HTTP/1.0 caller.
     if (isHttp10(this.request) || this.#response.headersSent) return;
-    const fields: Record<string, string[]> = Object.create(null);
-    for (let i = 0; i + 1 < headers.length; i += 2)
-      (fields[headers[i] as string] ??= []).push(headers[i + 1] as string);
     try {
-      this.#response.writeInformation(status, fields);
+      this.#response.writeInformation(status, headers);
     } catch {
-      // A header that Node would not write: an interim response may be left out.
+      // A field that cannot be written: an interim response may be left out.
     }
   }
 
@@ -182,12 +196,9 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
       status !== 304;
     // RFC 9110, section 6.6.2: it announces trailers, which only a chunked body has.
     if (upstream.trailer && !this.#chunked) removeField(headers, 'trailer');
-    const socket = response.socket;
-    socket?.cork();
     try {
       response.writeHead(status, upstream.statusText, headers, upstream.length === 0);
     } catch (error) {
-      socket?.uncork();
       this.#upstream = null;
       exchange.pending?.cancel(new OutriggerError('response_malformed'));
       this.fail(new OutriggerError('response_malformed', (error as NodeJS.ErrnoException).code ?? ''));
@@ -195,9 +206,8 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     }
     exchange.status = status;
     upstream.pipe(this);
-    // Node keeps a head for the first of the body, and that may take its time.
-    if (!this.#flows) response.flushHeaders?.();
-    socket?.uncork();
+    // What of the body was here has come with the head; the rest may take its time.
+    response.flush();
   };
 
   #failed = (thrown: unknown): void => {
@@ -208,23 +218,16 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   // The body
 
   data(chunk: Buffer): boolean {
-    this.#flows = true;
     bodyPassed(chunk.length);
     this.exchange.responseBytes += chunk.length;
-    if (this.#response.write(chunk)) return true;
-    if (this.#response.listenerCount('drain') === 0) this.#response.on('drain', this.#onDrain);
-    return false;
+    return this.#response.write(chunk);
   }
 
   end(trailers: readonly string[]): void {
     const response = this.#response;
-    this.#flows = true;
     if (trailers.length > 0 && this.#chunked) {
-      const pairs: [string, string][] = [];
-      for (let i = 0; i + 1 < trailers.length; i += 2)
-        pairs.push([trailers[i] as string, trailers[i + 1] as string]);
       try {
-        response.addTrailers(pairs);
+        response.addTrailers(trailers);
       } catch {
         this.#cut(new OutriggerError('response_malformed', 'a trailer'));
         return;
@@ -239,10 +242,8 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   }
 
   drained(): void {
-    this.#onDrain();
+    this.#upstream?.resume();
   }
-
-  #onDrain = (): void => this.#upstream?.resume();
 
   /** Once upstream is done nobody else watches a caller that does not read the rest. */
   #boundFlush(isLast = false): void {
@@ -259,6 +260,49 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
       } else this.#cut(new OutriggerError('caller_stalled', `after ${idleMs} ms`));
     };
     this.#flushTimer = setTimeout(watch, idleMs);
+  }
+
+  // Who owes bytes
+
+  get owing(): Owing | null {
+    const { body, phase, attempts } = this.exchange;
+    if (this.#flushTimer !== null) return 'download';
+    if (this.#upstream !== null && phase === 'in the body') {
+      const witness = attempts[attempts.length - 1]?.witness;
+      if (witness?.stalledOn === 'caller') return 'download';
+      if (this.#upstream.length !== null) return 'response';
+    }
+    if (body === null || this.#error !== null) return null;
+    if (phase === 'sending the body' && this.exchange.attempt.witness?.stalledOn === 'origin')
+      return 'request';
+    if (!body.owed) return null;
+    return body.length === null ? 'stream' : 'upload';
+  }
+
+  get holds(): boolean {
+    return this.exchange.phase !== 'receiving the body' && this.#error === null;
+  }
+
+  moved(owing: Owing): number {
+    const { body, requestBytes, responseBytes } = this.exchange;
+    if (owing === 'request') return requestBytes;
+    if (owing === 'response') return responseBytes;
+    if (owing === 'download') return responseBytes - this.#response.writableLength;
+    return body?.received ?? 0;
+  }
+
+  tooSlow(owing: Owing, detail: string): void {
+    this.#endFor(owing, new OutriggerError(TOO_SLOW[owing], detail));
+  }
+
+  yield(owing: Owing, detail: string): void {
+    const name = owing === 'download' ? 'caller_yielded' : 'request_body_yielded';
+    this.#endFor(owing, new OutriggerError(name, detail));
+  }
+
+  #endFor(owing: Owing, error: OutriggerError): void {
+    if (owing === 'upload' || owing === 'stream') this.malformed(error);
+    else this.exchange.pending?.cancel(error);
   }
 
   // The end
@@ -281,20 +325,21 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
     if (isGrpc(this.request)) reply = grpcReply(reply, error);
     // Where the framing is in doubt, or a body is yet to come that nobody wants, the connection ends.
     const { outcome, status } = error.row;
-    const doubtful = error.row.fault === 'caller' && outcome === 'refused';
+    const doubtful = error.row.fault === 'caller' && outcome === 'refused' && status !== 407;
     const closes =
       doubtful ||
       error.name === 'request_malformed' ||
       error.name === 'request_body_incomplete' ||
       error.name === 'draining' ||
+      error.name === 'internal' ||
       this.holdsBack ||
       status === 408;
     if (closes) reply.headers.push('Connection', 'close');
     this.exchange.status = reply.status;
     const body = this.request.method === 'HEAD' ? '' : reply.body;
     response.writeHead(reply.status, reply.statusText, reply.headers, body === '');
-    response.end(body === '' ? undefined : body);
     this.exchange.responseBytes += Buffer.byteLength(body);
+    response.end(body === '' ? undefined : body);
     // A stream takes nothing else along.
     this.#boundFlush(closes && this.request.http2 !== true);
   }
@@ -302,16 +347,10 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
   #cut(error: OutriggerError): void {
     this.#error = error;
     this.#wasCut = true;
-    this.#flows = true;
-    const response = this.#response;
-    const socket = response.socket;
-    // An end that only the connection's end tells must not look like one.
-    if (response.headersSent && !this.#chunked && this.#upstream?.length === null && socket)
-      resetSocket(socket);
-    else response.destroy();
+    this.#response.destroy();
   }
 
-  #onClose = (): void => {
+  closed(): void {
     const { exchange } = this;
     const error = this.#error;
     if (this.#flushTimer) clearTimeout(this.#flushTimer);
@@ -328,15 +367,17 @@ export class Forwarding implements ResponseSink, InformationalSink, Holder, Pend
       exchange.abort(new OutriggerError('caller_left'));
       exchange.finish('aborted', null, `caller left while ${phase}`);
     }
-    if (whole && exchange.body && !this.request.complete) drain(this.request, this.request.socket);
-  };
+  }
+}
+
+async function after<R>(waits: Promise<void>, dispatch: Dispatch<R>, exchange: Exchange): Promise<R> {
+  await waits;
+  // No attempt is begun for who left while this was on its way here.
+  if (exchange.aborted !== null) throw exchange.aborted;
+  return dispatch(exchange);
 }
 
 function removeField(headers: string[], lower: string): void {
   for (let i = headers.length - 2; i >= 0; i -= 2)
     if (isNamed(headers[i] as string, lower)) headers.splice(i, 2);
-}
-
-function ignore(): void {
-  // A request that breaks off is seen by the close of its response.
 }

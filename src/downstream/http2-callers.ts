@@ -15,8 +15,10 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
+import { asOutriggerError } from '../errors.ts';
 import { clientOf } from './admission.ts';
 import { putInside } from './caller.ts';
+import { type Place, type PlaceHolder, placeOf } from './caller-places.ts';
 import type { Forwarder } from './forward.ts';
 import { ownNamesOf, requestOf, type StreamHome } from './http2-request.ts';
 import { Http2Response } from './http2-response.ts';
@@ -27,8 +29,6 @@ export interface Http2CallerOptions {
   /** `listen.streams` */
   readonly streams: number;
   readonly headerBytes: number;
-  readonly headTimeoutMs: number;
-  readonly idleTimeoutMs: number;
 }
 
 /** After GOAWAY the caller has this long to close, milliseconds. */
@@ -115,35 +115,40 @@ export class Http2Callers {
   }
 }
 
-class Http2Caller {
+class Http2Caller implements PlaceHolder {
   readonly #session: ServerHttp2Session;
   readonly #options: Http2CallerOptions;
+  readonly #place: Place;
   readonly #home: StreamHome;
   /** Exchanges under way. */
   #active = 0;
   /** The caller has said GOAWAY. */
   #leaving = false;
-  #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | null = null;
 
   constructor(session: ServerHttp2Session, socket: Socket, inside: boolean, options: Http2CallerOptions) {
     this.#session = session;
     this.#options = options;
     const { headerBytes } = options;
     this.#home = { socket, inside, ownNames: inside ? new Set() : ownNamesOf(socket), headerBytes };
-    this.#timer = setTimeout(this.#idle, options.headTimeoutMs);
+    this.#place = placeOf(socket);
+    this.#place.holder = this;
+    this.#place.fresh();
     session.on('error', ignore);
-    session.once('remoteSettings', () => this.#wait(options.idleTimeoutMs));
+    session.once('remoteSettings', () => {
+      if (this.#active === 0) this.#place.idle();
+    });
     session.on('stream', this.#onStream);
     session.on('goaway', this.#onGoaway);
   }
 
   stop(): void {
     this.#session.close();
-    if (this.#active === 0) this.#wait(LINGER_MS);
+    if (this.#active === 0) this.#linger();
   }
 
   closed(): void {
-    clearTimeout(this.#timer);
+    if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
   #onStream = (stream: ServerHttp2Stream, _headers: unknown, _flags: number, raw: string[]): void => {
@@ -152,26 +157,39 @@ class Http2Caller {
       stream.on('error', ignore);
       return;
     }
-    this.#active++;
+    if (this.#active++ === 0) this.#place.busy();
     const request = requestOf(stream, raw, stream.endAfterHeaders, this.#home);
-    const response = new Http2Response(stream, request.method);
-    this.#options.forwarder.handle(request, response);
-    // After the exchange's own listener, which finishes it.
-    response.on('close', this.#over);
+    const response = new Http2Response(stream, request.method, this.#over);
+    try {
+      this.#options.forwarder.handle(request, response);
+    } catch (thrown) {
+      this.#broke(response, thrown);
+    }
   };
 
   #over = (): void => {
     this.#active--;
     if (this.#active > 0) return;
     if (this.#leaving) this.#part();
-    else this.#wait(this.#session.closed ? LINGER_MS : this.#options.idleTimeoutMs);
+    else if (this.#session.closed) this.#linger();
+    else this.#place.idle();
   };
+
+  /** A bug of ours ends its stream, and nothing else. */
+  #broke(response: Http2Response, thrown: unknown): void {
+    try {
+      if (response.owner === null) response.destroy();
+      else response.owner.malformed(asOutriggerError(thrown));
+    } catch {
+      response.destroy();
+    }
+  }
 
   /** The caller has said GOAWAY, and nothing of it is under way. */
   #part = (): void => {
     if (this.#active > 0) return;
     this.#session.close();
-    this.#wait(LINGER_MS);
+    this.#linger();
   };
 
   /**
@@ -189,22 +207,26 @@ class Http2Caller {
     setImmediate(this.#part);
   };
 
-  #wait(ms: number): void {
-    clearTimeout(this.#timer);
-    if (!this.#home.socket.destroyed) this.#timer = setTimeout(this.#idle, ms);
+  #linger(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#place.busy();
+    if (!this.#home.socket.destroyed) this.#timer = setTimeout(this.#lingered, LINGER_MS);
   }
 
+  #lingered = (): void => {
+    if (this.#active === 0) this.#home.socket.destroy();
+  };
+
   /** RFC 9113, section 9.1: an idle connection may be closed, with a GOAWAY. */
-  #idle = (): void => {
+  late(): void {
     if (this.#active > 0) return;
-    const { socket } = this.#home;
     if (this.#session.closed || this.#session.destroyed) {
-      socket.destroy();
+      this.#home.socket.destroy();
       return;
     }
     this.#session.close();
-    this.#wait(LINGER_MS);
-  };
+    this.#linger();
+  }
 }
 
 function ignore(): void {

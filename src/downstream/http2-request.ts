@@ -15,6 +15,8 @@ import type { CallerRequest } from './caller.ts';
 /** What a field takes in HTTP/1.1 beside its name and value, so that one bound means one size. */
 const FIELD_BYTES = 4;
 
+const NONE: readonly string[] = [];
+
 /** Where a stream came from. */
 export interface StreamHome {
   readonly socket: Socket;
@@ -75,9 +77,14 @@ export function requestOf(
     http2: true,
     refusal: refusalOf(method, bytes, home),
     complete: endOfStream,
+    trailers: NONE,
     socket: home.socket,
   };
   if (!endOfStream) {
+    // Before the end.
+    stream.on('trailers', (_fields: unknown, _flags: unknown, list?: string[]) => {
+      request.trailers = list ?? NONE;
+    });
     stream.on('end', () => {
       request.complete = true;
     });

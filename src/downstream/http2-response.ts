@@ -6,9 +6,8 @@
  * its request ends with a reset that says NO_ERROR). A message that broke off ends with a reset and never
  * with END_STREAM. Bytes are taken as fast as the caller's window opens. It knows no exchange.
  */
-import { EventEmitter } from 'node:events';
 import { constants, type ServerHttp2Stream } from 'node:http2';
-import type { CallerResponse } from './caller.ts';
+import type { CallerResponse, ResponseOwner } from './caller.ts';
 
 const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
   'connection',
@@ -31,13 +30,12 @@ const STATUS_MAX = 599;
 /** How often is looked whether END_STREAM has gone out to a caller that reads slowly, milliseconds. */
 const LOOK_MS = 10;
 
-export class Http2Response extends EventEmitter implements CallerResponse {
-  /** Its connection is not its own. */
-  readonly socket = null;
+export class Http2Response implements CallerResponse {
+  owner: ResponseOwner | null = null;
   headersSent = false;
   writableFinished = false;
-  /** Never added here. */
-  sendDate = false;
+  /** Told when nothing more becomes of it, after its owner. */
+  readonly #over: () => void;
   readonly #stream: ServerHttp2Stream;
   readonly #isHead: boolean;
   /** Known to send no body; waits for the word that no trailers follow either, so that it ends with its head. */
@@ -50,9 +48,9 @@ export class Http2Response extends EventEmitter implements CallerResponse {
   #lastOut = false;
   #closed = false;
 
-  constructor(stream: ServerHttp2Stream, method: string | undefined) {
-    super();
+  constructor(stream: ServerHttp2Stream, method: string | undefined, over: () => void) {
     this.#stream = stream;
+    this.#over = over;
     this.#isHead = method === 'HEAD';
     stream.on('error', ignore);
     stream.on('wantTrailers', this.#onWantTrailers);
@@ -70,7 +68,7 @@ export class Http2Response extends EventEmitter implements CallerResponse {
   }
 
   /** Throws where a field or the status cannot be written. `empty`: nothing but trailers may follow. */
-  writeHead(status: number, _statusText: string, headers: string[], empty = false): void {
+  writeHead(status: number, _statusText: string, headers: readonly string[], empty = false): void {
     // Checked here, for a head that is held is out as far as anybody knows.
     if (status < STATUS_MIN || status > STATUS_MAX) throw unwritable('the status');
     // RFC 9110, sections 15.3.5 and 15.3.6; what the origin sends all the same is dropped, and so is its length.
@@ -92,24 +90,20 @@ export class Http2Response extends EventEmitter implements CallerResponse {
     this.headersSent = true;
   }
 
+  /** It waits for nothing, but for the word whether it is the last. */
+  flush(): void {}
+
   writeContinue(): void {
-    this.writeInformation(100, {});
+    this.writeInformation(100, []);
   }
 
   /** Throws where a field cannot be written. */
-  writeInformation(status: number, headers: Record<string, string[]>): void {
+  writeInformation(status: number, headers: readonly string[]): void {
     if (this.#gone || this.headersSent) return;
-    const head: Record<string, number | string[]> = { ':status': status };
-    for (const [name, values] of Object.entries(headers)) {
-      const lower = name.toLowerCase();
-      if (CONNECTION_SPECIFIC.has(lower)) continue;
-      for (const value of values) checkField(lower, value);
-      head[lower] = values;
-    }
-    this.#stream.additionalHeaders(head);
+    this.#stream.additionalHeaders({ ...grouped(headers), ':status': status });
   }
 
-  /** False asks for a pause; `drain` ends it. */
+  /** False asks for a pause; the owner is told of its end. */
   write(chunk: Buffer): boolean {
     if (this.#bodiless || this.#gone) return true;
     if (this.#held) this.#sendHeld(this.#held, false);
@@ -119,15 +113,8 @@ export class Http2Response extends EventEmitter implements CallerResponse {
   }
 
   /** Throws where a field cannot be written. */
-  addTrailers(pairs: [string, string][]): void {
-    const trailers: Record<string, string[]> = Object.create(null);
-    for (const [name, value] of pairs) {
-      const lower = name.toLowerCase();
-      if (CONNECTION_SPECIFIC.has(lower)) continue;
-      checkField(lower, value);
-      (trailers[lower] ??= []).push(value);
-    }
-    this.#trailers = trailers;
+  addTrailers(trailers: readonly string[]): void {
+    this.#trailers = grouped(trailers);
   }
 
   end(body?: string): void {
@@ -168,7 +155,7 @@ export class Http2Response extends EventEmitter implements CallerResponse {
     this.#stream.respond(head, options);
   }
 
-  #onDrain = (): void => void this.emit('drain');
+  #onDrain = (): void => this.owner?.drained();
 
   /** The last byte of the body is on its way; Node sends END_STREAM with these, or by itself if there are none. */
   #onWantTrailers = (): void => {
@@ -216,8 +203,21 @@ export class Http2Response extends EventEmitter implements CallerResponse {
   #close = (): void => {
     if (this.#closed) return;
     this.#closed = true;
-    this.emit('close');
+    this.owner?.closed();
+    this.#over();
   };
+}
+
+/** By name in lower case, checked, without what is about a connection. */
+function grouped(fields: readonly string[]): Record<string, string[]> {
+  const groups: Record<string, string[]> = Object.create(null);
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const lower = (fields[i] as string).toLowerCase();
+    if (CONNECTION_SPECIFIC.has(lower)) continue;
+    checkField(lower, fields[i + 1] as string);
+    (groups[lower] ??= []).push(fields[i + 1] as string);
+  }
+  return groups;
 }
 
 function checkField(lower: string, value: string): void {

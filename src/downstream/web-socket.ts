@@ -6,9 +6,7 @@
  * (RFC 9110, section 7.8); what the caller sends before its 101 is kept, bounded, and delivered after; a
  * caller that leaves before frees the origin's socket at once; the connection ends with whatever is not a 101.
  */
-import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
 import type { Dispatch, Exchange, Outcome } from '../exchange.ts';
 import { applyEdits } from '../headers/edits.ts';
@@ -18,6 +16,8 @@ import type { Response } from '../response.ts';
 import type { Admission } from './admission.ts';
 import { insideOf } from './caller.ts';
 import { Forwarding } from './forward.ts';
+import type { Http1Request } from './http1-request.ts';
+import { Http1Response, type ResponseHome } from './http1-response.ts';
 import { Relay, type RelayCounter } from './relay.ts';
 import { replyBytes, replyOf } from './reply.ts';
 import { Handshake, type HandshakeObserver, type HandshakeOptions, type UpgradeEnd } from './upgrade.ts';
@@ -40,27 +40,6 @@ const EARLY_BYTES = 65_536;
 /** After an answer that is no 101 the caller has this long to read it and close, milliseconds. */
 const LINGER_MS = 1_000;
 
-function lists(value: string | undefined, lower: string): boolean {
-  return value?.split(',').some((one) => one.trim().toLowerCase() === lower) ?? false;
-}
-
-/**
- * RFC 6455, section 4.1. With a body it is none: two hops could read two lengths from it. What is not one
- * goes on as a request, without Upgrade; so does h2c, which is no longer defined (RFC 9113, section 3.1).
- */
-export function isWebSocketHandshake(request: IncomingMessage): boolean {
-  const { method, headers, httpVersionMajor, httpVersionMinor } = request;
-  return (
-    method === 'GET' &&
-    httpVersionMajor === 1 &&
-    httpVersionMinor === 1 &&
-    headers['transfer-encoding'] === undefined &&
-    (headers['content-length'] ?? '0') === '0' &&
-    lists(headers.upgrade, 'websocket') &&
-    lists(headers.connection, 'upgrade')
-  );
-}
-
 export class WebSockets {
   readonly #options: WebSocketOptions;
 
@@ -68,7 +47,8 @@ export class WebSockets {
     this.#options = options;
   }
 
-  handle(request: IncomingMessage, duplex: Duplex, head: Buffer): void {
+  /** `early`: what came behind the head. */
+  handle(request: Http1Request, early: Buffer): void {
     const { admission, ways, dispatchFor, live } = this.#options;
     const inside = insideOf(request.socket);
     if (inside !== null) inside.used = true;
@@ -82,7 +62,7 @@ export class WebSockets {
     const { exchange, facts, refusal } = admission.admit(request, way, inside, unusable);
     live.add(exchange);
     const prefixed = way?.prefix ? { prefix: way.prefix, host: facts.host } : null;
-    const upgrade = new Upgrade(exchange, request, duplex as Socket, head, prefixed, this.#options);
+    const upgrade = new Upgrade(exchange, request, early, prefixed, this.#options);
     if (refusal) {
       upgrade.failed(refusal);
       return;
@@ -92,10 +72,12 @@ export class WebSockets {
   }
 }
 
-class Upgrade implements HandshakeObserver {
+class Upgrade implements HandshakeObserver, ResponseHome {
   readonly #exchange: Exchange;
-  readonly #request: IncomingMessage;
-  readonly #socket: Socket;
+  readonly socket: Socket;
+  /** The connection never goes on. */
+  readonly keepAliveFields = '';
+  readonly #request: Http1Request;
   readonly #prefixed: Prefixed;
   readonly #options: WebSocketOptions;
   #far: UpgradeEnd | null = null;
@@ -105,26 +87,24 @@ class Upgrade implements HandshakeObserver {
 
   constructor(
     exchange: Exchange,
-    request: IncomingMessage,
-    socket: Socket,
-    head: Buffer,
+    request: Http1Request,
+    early: Buffer,
     prefixed: Prefixed,
     options: WebSocketOptions,
   ) {
     this.#exchange = exchange;
+    const { socket } = request;
     this.#request = request;
-    this.#socket = socket;
+    this.socket = socket;
     this.#prefixed = prefixed;
     this.#options = options;
-    this.#early = head.length > 0 ? [head] : [];
-    this.#earlyBytes = head.length;
+    this.#early = early.length > 0 ? [early] : [];
+    this.#earlyBytes = early.length;
     // The socket must be read for its end to be seen; it is half-open, so an end is no close.
     socket.on('data', this.#onEarly);
     socket.on('end', this.#onLeft);
     socket.on('close', this.#onLeft);
     socket.on('error', ignore);
-    // Node's timer for connections that wait for their next request is none of ours any more.
-    socket.setTimeout(0);
   }
 
   follow(dispatched: Promise<UpgradeEnd>): void {
@@ -142,7 +122,7 @@ class Upgrade implements HandshakeObserver {
 
   switched(headers: string[]): void {
     const exchange = this.#exchange;
-    const socket = this.#socket;
+    const socket = this.socket;
     const { admission, counter } = this.#options;
     this.#settle();
     exchange.status = 101;
@@ -165,35 +145,34 @@ class Upgrade implements HandshakeObserver {
 
   /** Written as any response, by what writes any response; what the caller has sent meanwhile was for a WebSocket. */
   answered(answer: Response): void {
-    const socket = this.#socket;
+    const socket = this.socket;
     const { admission, live } = this.#options;
     this.#settle();
     this.#early = [];
-    const response = new ServerResponse(this.#request);
-    response.assignSocket(socket);
+    const response = new Http1Response(this, this.#request);
+    response.last = true;
     const { requestIdHeader } = admission;
     const forwarding = new Forwarding(this.#exchange, this.#request, response, requestIdHeader, live);
     forwarding.prefixed = this.#prefixed;
-    // What Node's server would do, had it not let go of the connection.
     socket.on('drain', () => forwarding.drained());
     socket.on('end', () => {
       if (!response.writableFinished) socket.destroy();
     });
-    response.once('finish', () => {
-      response.detachSocket(socket);
-      response.emit('close');
-      socket.end();
-      this.#linger();
-    });
+    socket.on('close', () => response.close());
     socket.resume();
     forwarding.follow(Promise.resolve(answer));
+  }
+
+  responseOver(): void {
+    this.socket.end();
+    this.#linger();
   }
 
   /** The answer is ours. */
   failed(error: OutriggerError): void {
     if (this.#settled) return;
     const exchange = this.#exchange;
-    const socket = this.#socket;
+    const socket = this.socket;
     this.#settle();
     this.#early = [];
     const reply = replyOf(exchange, error, this.#options.admission.requestIdHeader);
@@ -206,7 +185,7 @@ class Upgrade implements HandshakeObserver {
   }
 
   #linger(): void {
-    const socket = this.#socket;
+    const socket = this.socket;
     const timer = setTimeout(() => socket.destroy(), LINGER_MS);
     socket.once('close', () => clearTimeout(timer));
   }
@@ -214,13 +193,13 @@ class Upgrade implements HandshakeObserver {
   #onEarly = (chunk: Buffer): void => {
     this.#early.push(chunk);
     this.#earlyBytes += chunk.length;
-    if (this.#earlyBytes > EARLY_BYTES) this.#socket.pause();
+    if (this.#earlyBytes > EARLY_BYTES) this.socket.pause();
   };
 
   #onLeft = (): void => {
     if (this.#settled) return;
     this.#settle();
-    this.#socket.destroy();
+    this.socket.destroy();
     const { phase } = this.#exchange;
     this.#exchange.abort(new OutriggerError('caller_left'));
     this.#finish('aborted', null, `caller left while ${phase}`);
@@ -228,9 +207,9 @@ class Upgrade implements HandshakeObserver {
 
   #settle(): void {
     this.#settled = true;
-    this.#socket.off('data', this.#onEarly);
-    this.#socket.off('end', this.#onLeft);
-    this.#socket.off('close', this.#onLeft);
+    this.socket.off('data', this.#onEarly);
+    this.socket.off('end', this.#onLeft);
+    this.socket.off('close', this.#onLeft);
   }
 
   #finish(outcome: Outcome, error: OutriggerError | null, reason: string | null = null): void {

@@ -10,6 +10,7 @@ import { isNamed, mayBeInTrailers, namedByConnection } from './field-names.ts';
 import { appendVia, hasPassed } from './forwarding.ts';
 import type { Framing } from './framing.ts';
 import { keepAliveTimeoutMs, settleFraming, takeContentLength, takeTransferEncoding } from './framing.ts';
+import { isHostField } from './host.ts';
 import { isWellFormedRequestId } from './request-id.ts';
 
 /** `invalid` is a reason to answer 400. */
@@ -105,6 +106,7 @@ export function forwardRequestHeaders(
         if (isNamed(name, 'host')) {
           // Made anew from the target (RFC 9112, section 3.2.2); two of them are an attack (section 3.2).
           if (++facts.hostCount > 1) facts.invalid ??= 'more than one Host';
+          else if (!isHostField(value)) facts.invalid ??= 'a Host that is not host[:port]';
           facts.host = value;
           continue;
         }

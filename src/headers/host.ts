@@ -17,6 +17,16 @@ export function spellHost(text: string): string | null {
   return host.endsWith('.') ? host.slice(0, -1) : host;
 }
 
+/**
+ * `uri-host [ ":" port ]` (RFC 9110, section 7.2; RFC 3986, section 3.2.2), without the comma, which hops have
+ * taken for two hosts, and not empty: whatever a proxy is asked for has a host.
+ */
+const HOST_FIELD = /^(?:\[[0-9a-f:.]+\]|(?:[a-z0-9._~!$&'()*+;=-]|%[0-9a-f]{2})+)(?::[0-9]{0,5})?$/i;
+
+export function isHostField(value: string): boolean {
+  return HOST_FIELD.test(value);
+}
+
 /** `::ffff:7f00:1`, as the URL standard spells it, is `127.0.0.1`. */
 function unmapped(host: string): string {
   const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(host) ?? [];

@@ -57,6 +57,7 @@ export class Metrics implements ExchangeObserver {
   readonly #tunnelBytes: Readonly<Record<'upstream' | 'downstream', Tally>>;
   readonly #handshakes: Readonly<Record<'completed' | 'distrusted' | 'failed', Tally>>;
   readonly #unhandled: Tally;
+  readonly #callersShed: Readonly<Record<'no request' | 'idle' | 'refused', Tally>>;
   readonly #reloads: Readonly<Record<'success' | 'failure', Tally>>;
   readonly #routes = new Map<string, RouteMetrics>();
   #tunnels = 0;
@@ -77,7 +78,7 @@ export class Metrics implements ExchangeObserver {
     this.#origins = { ...each(ORIGIN_LEVELS, level), circuitOpenings: total(CIRCUIT_OPENINGS) };
     this.#levels = each(SIDECAR_LEVELS, level);
     this.#dropped = total(DROPPED);
-    const { tunnelBytes, handshakes, unhandled, reloads } = each(SIDECAR_COUNTS, count);
+    const { tunnelBytes, handshakes, unhandled, callersShed, reloads } = each(SIDECAR_COUNTS, count);
     this.#tunnelBytes = { upstream: tunnelBytes('upstream'), downstream: tunnelBytes('downstream') };
     this.#handshakes = {
       completed: handshakes('completed'),
@@ -85,6 +86,11 @@ export class Metrics implements ExchangeObserver {
       failed: handshakes('failed'),
     };
     this.#unhandled = unhandled();
+    this.#callersShed = {
+      'no request': callersShed('no request'),
+      idle: callersShed('idle'),
+      refused: callersShed('refused'),
+    };
     this.#reloads = { success: reloads('success'), failure: reloads('failure') };
     this.#levels.build.set(1, options.version, process.versions.node);
     for (const route of options.routes) this.#route(route);
@@ -97,6 +103,10 @@ export class Metrics implements ExchangeObserver {
 
   configReload(result: 'success' | 'failure'): void {
     this.#reloads[result].inc();
+  }
+
+  callerShed(reason: 'no request' | 'idle' | 'refused'): void {
+    this.#callersShed[reason].inc();
   }
 
   /** Of a caller whose connection is intercepted. */

@@ -19,6 +19,7 @@ export const SIDECAR_COUNTS = Object.freeze({
   tunnelBytes: ['tunnel_bytes_total', 'Bytes carried in tunnels.', 'direction'],
   handshakes: ['intercept_handshakes_total', 'TLS handshakes with callers whose connection is intercepted.', 'result'],
   unhandled: ['unhandled_errors_total', 'Errors that nobody caught; each is a bug of the sidecar.'],
+  callersShed: ['caller_connections_shed_total', 'Connections of callers that were closed, or not let in, since there were too many.', 'reason'],
   reloads: ['config_reloads_total', 'Reloads of the configuration.', 'result'],
 } as const satisfies Record<string, FamilyText>);
 

@@ -66,6 +66,7 @@ test('the page is valid text format, with every promised family and the metrics 
     outrigger_exchanges_in_flight: 'gauge',
     outrigger_connections: 'gauge',
     outrigger_caller_connections: 'gauge',
+    outrigger_caller_connections_shed_total: 'counter',
     outrigger_tunnels: 'gauge',
     outrigger_unhandled_errors_total: 'counter',
     outrigger_replay_bytes: 'gauge',

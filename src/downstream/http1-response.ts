@@ -1,0 +1,218 @@
+/**
+ * The response of an HTTP/1.1 exchange on its caller's connection. A head and what is here of its body go out in
+ * one piece.
+ *
+ * Keeps: RFC 9112, section 6.3 (no body for HEAD, 204 and 304; Content-Length, else chunked, else the end of the
+ * connection, which is all that HTTP/1.0 knows), section 9.3 and 9.6 (what is said of the connection is what
+ * becomes of it); RFC 9110, section 6.5 (trailers in chunked bodies only). A message that broke off never ends
+ * like a whole one. It knows no exchange.
+ */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { isNamed } from '../headers/field-names.ts';
+import { chunkLine, UnsafeField, writeFieldLines, writeHead } from '../http1/head-writer.ts';
+import { resetSocket } from '../socket-reset.ts';
+import type { CallerResponse, ResponseOwner } from './caller.ts';
+import type { Http1Request } from './http1-request.ts';
+
+/** The connection that it is written to. */
+export interface ResponseHome {
+  readonly socket: Socket;
+  /** `Connection` and `Keep-Alive` of a response after which the connection goes on. */
+  readonly keepAliveFields: string;
+  /** It has gone out whole. */
+  responseOver(response: Http1Response): void;
+}
+
+/** What is smaller is copied, so that one buffer goes out and not several; bytes. */
+const COPIED_BYTES = 16_384;
+
+type Framing = 'none' | 'length' | 'chunked' | 'close';
+
+const NO_PIECES: Buffer[] = [];
+
+export class Http1Response implements CallerResponse {
+  owner: ResponseOwner | null = null;
+  headersSent = false;
+  writableFinished = false;
+  /** The connection ends with it. */
+  last: boolean;
+  readonly #home: ResponseHome;
+  readonly #socket: Socket;
+  readonly #isHead: boolean;
+  readonly #isModern: boolean;
+  #framing: Framing = 'none';
+  /** The head, until it goes out. */
+  #head = '';
+  #holding = false;
+  #pieces = NO_PIECES;
+  #heldBytes = 0;
+  #trailers = '';
+  #ended = false;
+  #closed = false;
+
+  constructor(home: ResponseHome, request: Http1Request) {
+    this.#home = home;
+    this.#socket = home.socket;
+    this.#isHead = request.method === 'HEAD';
+    this.#isModern = request.httpVersionMinor === 1;
+    this.last = !request.persistent;
+  }
+
+  get writableLength(): number {
+    return this.#socket.writableLength;
+  }
+
+  writeHead(status: number, statusText: string, headers: readonly string[], empty = false): void {
+    if (status < 200 || status > 999) throw new UnsafeField('a status that is no final one');
+    let named = false;
+    let length = false;
+    for (let i = 0; i + 1 < headers.length; i += 2) {
+      const name = headers[i] as string;
+      if (name.length === 10 && isNamed(name, 'connection')) {
+        named = true;
+        if (/\bclose\b/i.test(headers[i + 1] as string)) this.last = true;
+      } else if (name.length === 14 && isNamed(name, 'content-length')) length = true;
+    }
+    let more = '';
+    if (this.#isHead || status === 204 || status === 304) this.#framing = 'none';
+    else if (length) this.#framing = 'length';
+    else if (empty) {
+      this.#framing = 'length';
+      more = 'Content-Length: 0\r\n';
+    } else if (this.#isModern) {
+      this.#framing = 'chunked';
+      more = 'Transfer-Encoding: chunked\r\n';
+    } else {
+      this.#framing = 'close';
+      this.last = true;
+    }
+    if (!named) more += this.last ? 'Connection: close\r\n' : this.#home.keepAliveFields;
+    this.#head = writeHead(`HTTP/1.1 ${status} ${statusText}`, headers, more);
+    this.#holding = true;
+    this.headersSent = true;
+  }
+
+  flush(): void {
+    if (this.#holding) this.#release('');
+  }
+
+  writeContinue(): void {
+    if (!this.headersSent) this.#socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
+  }
+
+  writeInformation(status: number, headers: readonly string[]): void {
+    if (this.headersSent) return;
+    const head = writeHead(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, headers);
+    this.#socket.write(head, 'latin1');
+  }
+
+  write(chunk: Buffer): boolean {
+    const socket = this.#socket;
+    // An empty chunk would be the last.
+    if (this.#framing === 'none' || chunk.length === 0 || socket.destroyed) return true;
+    if (this.#holding) {
+      if (this.#pieces === NO_PIECES) this.#pieces = [chunk];
+      else this.#pieces.push(chunk);
+      this.#heldBytes += chunk.length;
+      return true;
+    }
+    if (this.#framing !== 'chunked') return socket.write(chunk);
+    const line = chunkLine(chunk.length);
+    if (chunk.length <= COPIED_BYTES) {
+      const bytes = Buffer.allocUnsafe(line.length + chunk.length + 2);
+      bytes.write(line, 'latin1');
+      bytes.set(chunk, line.length);
+      bytes[bytes.length - 2] = 0x0d;
+      bytes[bytes.length - 1] = 0x0a;
+      return socket.write(bytes);
+    }
+    socket.cork();
+    socket.write(line, 'latin1');
+    socket.write(chunk);
+    const wanted = socket.write('\r\n', 'latin1');
+    socket.uncork();
+    return wanted;
+  }
+
+  addTrailers(trailers: readonly string[]): void {
+    this.#trailers = writeFieldLines(trailers);
+  }
+
+  end(body?: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    if (body !== undefined && body !== '' && this.#framing !== 'none') {
+      this.#pieces = [Buffer.from(body)];
+      this.#heldBytes = this.#pieces[0]?.length ?? 0;
+    }
+    const tail = this.#framing === 'chunked' ? `0\r\n${this.#trailers}\r\n` : '';
+    if (this.#holding) this.#release(tail);
+    else if (tail !== '') socket.write(tail, 'latin1');
+    if (socket.writableLength === 0) this.#finish();
+    // Behind all that waits.
+    else socket.write('', (error) => error ?? this.#finish());
+  }
+
+  destroy(): void {
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    this.flush();
+    // An end that only the connection's end tells must not look like one.
+    if (this.headersSent && this.#framing === 'close') resetSocket(socket);
+    else socket.destroy();
+  }
+
+  /** The connection has gone, or is somebody else's. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.owner?.closed();
+  }
+
+  /** Everything that was held, in one piece where that is not too large. */
+  #release(tail: string): void {
+    const socket = this.#socket;
+    const head = this.#head;
+    const pieces = this.#pieces;
+    const bytes = this.#heldBytes;
+    this.#holding = false;
+    this.#head = '';
+    this.#pieces = NO_PIECES;
+    this.#heldBytes = 0;
+    if (bytes === 0) {
+      socket.write(tail === '' ? head : head + tail, 'latin1');
+      return;
+    }
+    const chunked = this.#framing === 'chunked';
+    // What is here is one chunk, in however many pieces it came.
+    const front = chunked ? head + chunkLine(bytes) : head;
+    const back = chunked ? `\r\n${tail}` : tail;
+    if (bytes <= COPIED_BYTES) {
+      const out = Buffer.allocUnsafe(front.length + bytes + back.length);
+      let at = out.write(front, 'latin1');
+      for (const piece of pieces) {
+        out.set(piece, at);
+        at += piece.length;
+      }
+      if (back !== '') out.write(back, at, 'latin1');
+      socket.write(out);
+      return;
+    }
+    socket.cork();
+    socket.write(front, 'latin1');
+    for (const piece of pieces) socket.write(piece);
+    if (back !== '') socket.write(back, 'latin1');
+    socket.uncork();
+  }
+
+  #finish(): void {
+    if (this.#closed || this.#socket.destroyed) return;
+    this.#closed = true;
+    this.writableFinished = true;
+    this.owner?.closed();
+    this.#home.responseOver(this);
+  }
+}
