@@ -32,9 +32,10 @@ interface Manifest {
   readonly devDependencies?: Readonly<Record<string, string>>;
 }
 
-const json = <T>(path: string): T => JSON.parse(readFileSync(join(ROOT, path), 'utf8')) as T;
+const manifestOf = (folder: string): Manifest =>
+  JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8'));
 
-const MANIFEST = json<Manifest>('package.json');
+const MANIFEST = manifestOf('.');
 const LOCK_TEXT = readFileSync(join(ROOT, 'package-lock.json'), 'utf8');
 const LOCK = JSON.parse(LOCK_TEXT) as {
   readonly lockfileVersion: number;
@@ -81,7 +82,7 @@ test('every direct dependency is pinned to one version, which is the one that is
       /^(?:npm:(?:@[\w.-]+\/)?[\w.-]+@)?(\d+\.\d+\.\d+)$/.exec(wanted) ?? assert.fail(`${name}: ${wanted}`);
     const folder = `node_modules/${name}`;
     assert.equal(LOCK.packages[folder]?.version, version, name);
-    assert.equal(json<Manifest>(`${folder}/package.json`).version, version, name);
+    assert.equal(manifestOf(folder).version, version, name);
   }
 });
 
@@ -129,7 +130,7 @@ test('nothing but what is known runs at install, and nothing of production does'
   for (const [folder] of locked) assert.ok(!PRODUCTION.has(folder), folder);
   const running: Record<string, string> = {};
   for (const [folder] of INSTALLED) {
-    const { scripts = {} } = json<Manifest>(`${folder}/package.json`);
+    const { scripts = {} } = manifestOf(folder);
     const hooks = ['preinstall', 'install', 'postinstall'].filter((hook) => hook in scripts);
     if (hooks.length > 0) running[nameOf(folder)] = hooks.join(' ');
     if (PRODUCTION.has(folder))
@@ -143,7 +144,7 @@ test('every licence goes with Apache-2.0, and those of production ask for no mor
   const development = [...production, 'MIT OR Apache-2.0'];
   assert.ok(PRODUCTION.size > 20 && INSTALLED.length > PRODUCTION.size);
   for (const [folder] of INSTALLED) {
-    const { license } = json<Manifest>(`${folder}/package.json`);
+    const { license } = manifestOf(folder);
     const allowed = PRODUCTION.has(folder) ? production : development;
     assert.ok(allowed.includes(String(license)), `${folder}: ${JSON.stringify(license)}`);
   }

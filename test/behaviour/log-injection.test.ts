@@ -13,7 +13,7 @@ const NASTY = [
   '%0d%0a%1b[31m',
   '\x7f\x08',
   '\0',
-  `${'%E2%80%A8'.repeat(400)}`,
+  '%E2%80%A8'.repeat(400),
 ];
 
 /** The parts of a request that a caller chooses, each with its own share of it. */

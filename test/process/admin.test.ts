@@ -73,7 +73,7 @@ test('with a token the admin listener is asked over the network by whoever has i
 });
 
 test('neither admin nor telemetry is reached through the proxy, with the token or without, by any address', async (t) => {
-  const [admin = 0, telemetry = 0] = await Promise.all([freePort(), freePort()]);
+  const [admin, telemetry] = await Promise.all([freePort(), freePort()]);
   const sidecar = await SidecarProcess.start(
     t,
     `listen: { admin: "0.0.0.0:${admin}", telemetry: "0.0.0.0:${telemetry}" }

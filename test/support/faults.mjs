@@ -26,11 +26,11 @@ const faults = {
       throw SECRET;
     });
   },
-  garbage: (callback) => setImmediate(callback, null, { [SECRET]: SECRET }),
+  garbage: (callback) => setImmediate(() => callback(null, { [SECRET]: SECRET })),
   twice: (callback) => {
     const answer = [{ address: '127.0.0.1', family: 4 }];
-    setImmediate(callback, null, answer);
-    setTimeout(callback, 20, null, answer);
+    setImmediate(() => callback(null, answer));
+    setTimeout(() => callback(null, answer), 20);
   },
 };
 
