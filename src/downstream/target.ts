@@ -24,6 +24,14 @@ function unusable(detail: string): OutriggerError {
   return new OutriggerError('target_unusable', detail);
 }
 
+/** Some take it for a slash, but nobody does in a query, where clients send it as it is. */
+function hasBackslash(path: string): boolean {
+  const at = path.indexOf('\\');
+  if (at < 0) return false;
+  const query = path.indexOf('?');
+  return query < 0 || at < query;
+}
+
 /** reg-name without percent-encoding, or an address, as the URL standard spells it; null: none. */
 function canonicalHost(text: string): string | null {
   // Only what a host may be made of; the URL parser would drop or map much else.
@@ -72,8 +80,8 @@ export class TargetReader {
     const prefix = url.slice(0, end);
     const target = this.#known.get(prefix) ?? this.#learn(prefix, schemeEnd);
     if (url.indexOf('#', end) >= 0) throw unusable('the target has a fragment');
-    if (url.charCodeAt(end) === 0x5c) throw unusable('the target has a backslash');
     const rest = url.slice(end);
+    if (hasBackslash(rest)) throw unusable('the target has a backslash');
     // RFC 9110, section 4.2.3: an empty path is the root.
     return { target, path: rest === '' ? '/' : rest.charCodeAt(0) === 0x3f ? `/${rest}` : rest };
   }
@@ -81,6 +89,7 @@ export class TargetReader {
   /** The path of a target in origin form. Throws `target_unusable`. */
   path(url: string): string {
     if (url.includes('#')) throw unusable('the target has a fragment');
+    if (hasBackslash(url)) throw unusable('the target has a backslash');
     return url;
   }
 
