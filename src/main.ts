@@ -9,6 +9,7 @@ import { printEnv } from './cli/env.ts';
 import { DONE, INVALID } from './cli/exit-code.ts';
 import { HELP } from './cli/help.ts';
 import { run } from './cli/run.ts';
+import { crashOnUnhandledErrors } from './cli/unhandled-errors.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -40,6 +41,7 @@ async function main(): Promise<number> {
   }
 }
 
+crashOnUnhandledErrors();
 // Nobody reads any more: then there is nothing to say, and nothing to stumble over.
 for (const stream of [out, err]) stream.on('error', () => {});
 

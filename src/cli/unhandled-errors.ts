@@ -5,15 +5,27 @@
  *
  * Rules: each is counted, and told in one line without its message; a process in an unknown state does not
  * limp on for ever: after UNHANDLED_MAX within UNHANDLED_WINDOW_MS it is to drain and end. It does not know
- * how that is done.
+ * how that is done. Before anything is served there is nothing to go on with, and the process ends at once.
  */
 
 import { storyOf } from '../telemetry/error-story.ts';
 import type { Log } from '../telemetry/log.ts';
+import { FAILED } from './exit-code.ts';
 
 /** So many within the window, and the process ends. */
 const UNHANDLED_MAX = 10;
 const UNHANDLED_WINDOW_MS = 60_000;
+
+/** Node's own last words would have the message. */
+function crash(thrown: unknown): never {
+  process.stderr.write(`outrigger: unhandled error: ${storyOf(thrown)}\n`);
+  process.exit(FAILED);
+}
+
+/** From the first line of the program until somebody watches. */
+export function crashOnUnhandledErrors(): void {
+  process.on('uncaughtException', crash);
+}
 
 export interface UnhandledErrorsOptions {
   readonly log: Log;
@@ -42,6 +54,7 @@ export class UnhandledErrors {
 
   /** Rejections come the same way: Node raises them as exceptions when nobody listens for them. */
   watch(): void {
+    process.off('uncaughtException', crash);
     process.on('uncaughtException', (error, origin) => this.take(error, origin));
   }
 

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { call, RawCaller } from '../support/caller.ts';
 import { HttpOrigin } from '../support/origin.ts';
-import { SidecarProcess } from '../support/process.ts';
+import { outrigger, SidecarProcess } from '../support/process.ts';
 import { until } from '../support/until.ts';
 
 const CANARY = 'c4n4ry';
@@ -89,4 +89,11 @@ test('a process in which that happens again and again drains and ends with exit 
     told.map((line) => line['ending']),
     [...Array.from({ length: 9 }, () => false), true],
   );
+});
+
+test('a start that stumbles over a bug ends with exit code 1, and its last words have no message', async (t) => {
+  const { code, stdout, stderr } = await outrigger(t, ['run'], { env: { ...FAULTS, FAULT_AT_START: '1' } });
+  assert.equal(code, 1);
+  assert.match(stderr, /^outrigger: .*TypeError \[ERR_FAULT\]\n {4}at /);
+  assert.doesNotMatch(stdout + stderr, new RegExp(CANARY));
 });

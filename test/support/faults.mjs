@@ -1,9 +1,10 @@
 /**
  * Faults at the edge of the process, for `node --import`: the system's look-up of some names goes wrong in
- * ways that no library promises never to have. Everything else is as it is.
+ * ways that no library promises never to have; and with FAULT_AT_START, listening. Everything else is as it is.
  */
 import dns from 'node:dns';
 import { syncBuiltinESMExports } from 'node:module';
+import { Server } from 'node:net';
 
 const SECRET = 'c4n4ry';
 const lookup = dns.lookup;
@@ -39,4 +40,11 @@ dns.lookup = (host, options, callback) => {
   if (fault) fault(callback);
   else lookup(host, options, callback);
 };
+if (process.env.FAULT_AT_START) {
+  Server.prototype.listen = () => {
+    setImmediate(() => {
+      throw Object.assign(new TypeError(SECRET), { code: 'ERR_FAULT' });
+    });
+  };
+}
 syncBuiltinESMExports();
