@@ -165,7 +165,7 @@ class TreeReader {
     if (isAlias(node)) {
       const anchor = this.#anchors.get(node.source);
       if (anchor !== undefined) return this.read(anchor, path, here, true);
-      return this.#fail(here, `there is no anchor &${node.source} above; quote a text that begins with *`);
+      return this.#fail(here, 'there is no anchor of that name above; quote a text that begins with *');
     }
     if (typeof node.anchor === 'string' && !aliased) this.#anchors.set(node.anchor, node);
     if (isSeq<Node | null>(node)) {

@@ -150,7 +150,9 @@ function received(node: TreeNode, path: Path): string {
   return `, not ${show(node.value)}${near === null ? '' : `; did you mean "${near}"?`}`;
 }
 
+/** User information of a URL is nobody's to see (RFC 3986, section 3.2.1). */
 function show(value: unknown): string {
   if (typeof value !== 'string') return String(value);
-  return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  const open = value.replace(/\/\/[^/]*@/g, '//***@');
+  return JSON.stringify(open.length > 60 ? `${open.slice(0, 60)}…` : open);
 }

@@ -202,7 +202,7 @@ const SCENES: readonly Scene[] = [
             ...fields,
           }),
         );
-        return { status: result.status, text: String(result.body) };
+        return { status: result.status ?? 0, text: String(result.body) };
       };
     },
   },

@@ -273,7 +273,7 @@ test('what YAML has beyond values is refused where it stands', () => {
   assertProblem('__proto__: { a: 1 }\n', '0.yaml:1:1', /not allowed/);
   assertProblem('log: { constructor: 1 }\n', '0.yaml:1:8', /not allowed/);
   assertProblem('? [a]\n: 1\n', '0.yaml:1:3', /key/);
-  assertProblem('log: *nothing\n', '0.yaml:1:6', /no anchor &nothing/);
+  assertProblem('log: *nothing\n', '0.yaml:1:6', /no anchor of that name above; quote/);
   assert.ok(problemsOf(['routes: &a\n  - *a\n']).includes('0.yaml:2:5: nested deeper than 64 levels'));
   const deep = `log: ${'['.repeat(70)}${']'.repeat(70)}\n`;
   assert.ok(problemsOf([deep]).includes('0.yaml:1:70: nested deeper than 64 levels'));
