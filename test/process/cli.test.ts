@@ -124,7 +124,8 @@ test('a port in use is one line that names its key, exit code 2, and the other l
 });
 
 test('an address that this machine does not have is one line, exit code 2', async (t) => {
-  const name = file(t, 'listen: { proxy: "192.0.2.1:3128", admin: "127.0.0.1:0" }\n');
+  const known = 'clients: [{ name: a, addresses: [10.0.0.0/8] }]\naccess: { clients: known }\n';
+  const name = file(t, `${known}listen: { proxy: "192.0.2.1:3128", admin: "127.0.0.1:0" }\n`);
   const { code, stdout, stderr } = await outrigger(t, ['run', '--config', name]);
   assert.deepEqual([code, stdout], [2, '']);
   assert.match(stderr, /^outrigger: listen\.proxy: cannot listen on 192\.0\.2\.1:3128: .+\n$/);

@@ -38,6 +38,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       draining: true,
       exchangesInFlight: 0,
       tls: { insecure: [], stale: [], pinned: [] },
+      secrets: { stale: [] },
     });
     assert.equal((await sidecar.ask('/livez')).status, 200);
     assert.equal((await call(sidecar.port, `${origin.url}/kept`, { agent })).status, 200);
