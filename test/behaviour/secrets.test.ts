@@ -16,7 +16,7 @@ import { Http2Caller } from '../support/http2-caller.ts';
 import { always } from '../support/messages.ts';
 import { answer, HttpOrigin, RawOrigin } from '../support/origin.ts';
 import { folder, outrigger, SidecarProcess } from '../support/process.ts';
-import { grant, reply, TokenServer } from '../support/token-server.ts';
+import { reply, TokenServer } from '../support/token-server.ts';
 import { until } from '../support/until.ts';
 import { handshakeOf, SWITCHING } from '../support/web-socket.ts';
 
@@ -72,6 +72,16 @@ const ANSWERS: readonly (string | null)[] = [
   null,
 ];
 
+/** What a token server may answer with. */
+const BROKEN: readonly (readonly [status: number, body: object | string])[] = [
+  [200, { access_token: `${CANARY}\n`, token_type: 'Bearer' }],
+  [200, { access_token: CANARY, token_type: CANARY }],
+  [200, { access_token: CANARY, token_type: 'Bearer', expires_in: CANARY }],
+  [401, { error: CANARY, error_description: CANARY }],
+  [500, CANARY],
+  [200, CANARY],
+];
+
 /** Sends bytes to a port and takes what comes until both are done with each other, or for so long. */
 async function exchange(port: number, bytes: string | Buffer, leaveMs = 2_000): Promise<string> {
   const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
@@ -122,6 +132,7 @@ async function drive(t: TestContext, query: 'drop' | 'keep'): Promise<Play> {
 
   // Those for whom the secrets are meant.
   const server = await TokenServer.start();
+  const broken = await TokenServer.start((response, n) => reply(response, ...(BROKEN[n - 1] ?? [500, ''])));
   const good = await HttpOrigin.start((request, response, seen) => {
     received.push(`${request.url} ${request.rawHeaders.join(' ')}`);
     response.setHeader('Set-Cookie', `id=${CANARY}-set-cookie`);
@@ -138,7 +149,7 @@ async function drive(t: TestContext, query: 'drop' | 'keep'): Promise<Play> {
     socket.on('end', () => socket.end());
   });
   const silent = await RawOrigin.start((socket) => socket.on('error', () => {}).resume());
-  const closers = [server, good, secure, selfSigned, bad, silent];
+  const closers = [server, broken, good, secure, selfSigned, bad, silent];
   t.after(async () => {
     for (const one of closers) await one.close();
   });
@@ -169,6 +180,12 @@ routes:
   - name: broken-tokens
     match: { paths: ["/broken-tokens*"] }
     credentials: { oauth2: { tokenUrl: "http://127.0.0.1:${bad.port}/t${QUERY}", clientId: me, clientSecret: "\${file:${clientSecret}}", auth: body } }
+${BROKEN.map(
+  (_, i) => `
+  - name: broken-grant-${i}
+    match: { paths: ["/broken-grant-${i}*"] }
+    credentials: { oauth2: { tokenUrl: "${broken.url}", clientId: me, clientSecret: "\${file:${clientSecret}}" } }`,
+).join('')}
   - name: tokens
     match: { paths: ["/tokens*"] }
     credentials: { caller: remove, oauth2: { tokenUrl: "${server.url}${QUERY}", clientId: me, clientSecret: "\${file:${clientSecret}}" } }
@@ -245,17 +262,9 @@ routes:
   reply_ = SWITCHING;
   await send(handshakeOf(url(bad, `/ws${QUERY}`), ...FIELDS.split('\r\n')) + CANARY, 300);
 
-  // What a token server gets wrong.
-  for (const grants of [
-    (response: Parameters<typeof reply>[0]) =>
-      reply(response, 200, { access_token: `${CANARY}\n`, token_type: 'Bearer' }),
-    (response: Parameters<typeof reply>[0]) =>
-      reply(response, 401, { error: CANARY, error_description: CANARY }),
-  ]) {
-    server.grants = grants;
-    await send(head(url(good, `/tokens${QUERY}`)));
-  }
-  server.grants = grant(3600);
+  // What a token server gets wrong; each route has its own first fetch.
+  for (const i of BROKEN.keys()) await send(head(url(good, `/broken-grant-${i}${QUERY}`)));
+  assert.equal(broken.asked.length, BROKEN.length);
 
   // What a caller gets wrong.
   const target = url(good, `/x${QUERY}`);
