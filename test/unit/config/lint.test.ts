@@ -154,3 +154,48 @@ test('a proxy that others can reach and that asks nobody who he is is warned of'
   const known = 'clients: [{ name: a, addresses: [10.0.0.0/8] }]\naccess: { clients: known }\n';
   assert.deepEqual(warningsOf(`${known}listen: { proxy: "0.0.0.0:3128" }`), []);
 });
+
+test('a credential without hosts goes to everybody, and one to plain http:// goes in clear: both are warned of', () => {
+  const set = 'policy: { headers: { request: { set: { Authorization: x } } } }';
+  const oauth2 = (scheme: string): string =>
+    `credentials: { oauth2: { tokenUrl: "${scheme}://a.example/t", clientId: a, clientSecret: b } }`;
+  const KEY = 'policy.headers.request.set.Authorization';
+  const cases: [lines: string[], warned: string[]][] = [
+    [[set], [KEY]],
+    [['https: originate', set], [KEY]],
+    [['match: { hosts: [a.example] }', set], [KEY]],
+    [['match: { hosts: [a.example], ports: [443] }', set], []],
+    [['match: { hosts: [a.example] }', 'https: originate', set], []],
+    [['match: { hosts: [a.example] }', 'https: intercept', set], [KEY]],
+    [['prefix: /a', 'origin: https://a.example', set], []],
+    [['prefix: /a', 'origin: http://a.example', set], [KEY]],
+    [['match: { hosts: [a.example] }', 'https: originate', oauth2('https')], []],
+    [['https: originate', oauth2('https')], ['credentials.oauth2']],
+    [['match: { hosts: [a.example] }', 'https: originate', oauth2('http')], ['credentials.oauth2.tokenUrl']],
+    [['match: { hosts: [a.example] }', 'https: tunnel', 'credentials: { caller: refuse }'], ['credentials']],
+    [['policy: { headers: { request: { set: { X-Tenant: blue } } } }'], []],
+    [['policy: { headers: { response: { set: { X_Key: "${SECRET}" } } } }'], []],
+    [
+      ['policy: { headers: { request: { set: { X_Key: "${SECRET}" } } } }'],
+      ['policy.headers.request.set.X_Key'],
+    ],
+  ];
+  for (const [lines, warned] of cases) {
+    const { config, written } = loadTexts([route(...lines)], { SECRET: 'c4n4ry' });
+    const warnings = lint(config, written).map((one) => formatWarning(one).replace(/^.*\/(?=\d\.yaml)/, ''));
+    assert.deepEqual(keysOf(warnings), warned, lines.join('\n'));
+    assert.ok(!warnings.join('').includes('c4n4ry'));
+  }
+});
+
+test('a credential of the default policy is warned of once, and not again on every route that inherits it', () => {
+  const warnings = warningsOf(
+    'policy: { headers: { request: { set: { Cookie: a=b } } } }',
+    route('match: { hosts: [a.example] }', 'https: originate'),
+  );
+  assert.equal(warnings.length, 1);
+  assert.match(
+    warnings[0] ?? '',
+    /^0\.yaml:1:\d+: warning: policy\.headers\.request\.set\.Cookie is for every origin/,
+  );
+});

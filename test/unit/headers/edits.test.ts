@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { applyEdits } from '../../../src/headers/edits.ts';
+import { applyEdits, findField, removeFields, setField } from '../../../src/headers/edits.ts';
+import { SecretText } from '../../../src/policy/secret-text.ts';
 
 test('no edits leave the very same list as it was', () => {
   const list = ['A', '1', 'a', '2'];
@@ -28,4 +29,22 @@ test('edits that are made twice change nothing more', () => {
   const edits = { set: [['A', '1'] as const], remove: ['b'] };
   const once = applyEdits(['B', 'x', 'a', 'y', 'C', 'z'], edits);
   assert.deepEqual(applyEdits([...once], edits), once);
+});
+
+test('a secret is set as it is at that moment', () => {
+  const secret = new SecretText(1, [{ file: '/s' }], 'one', () => true);
+  const edits = { set: [['A', secret] as const], remove: [] };
+  assert.deepEqual(applyEdits([], edits), ['A', 'one']);
+  secret.renew('two');
+  assert.deepEqual(applyEdits(['a', 'forged', 'A', 'twice'], edits), ['A', 'two']);
+});
+
+test('fields are found, set and removed in any case, every line of them', () => {
+  const list = ['AUTHORIZATION', 'a', 'X', '1', 'authorization', 'b', 'Cookie', 'c'];
+  assert.equal(findField(list, ['cookie', 'authorization']), 'cookie');
+  assert.equal(findField(list, ['x-other']), null);
+  setField(list, 'Authorization', 'ours');
+  assert.deepEqual(list, ['Authorization', 'ours', 'X', '1', 'Cookie', 'c']);
+  removeFields(list, ['authorization', 'cookie']);
+  assert.deepEqual(list, ['X', '1']);
 });
