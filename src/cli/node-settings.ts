@@ -44,7 +44,7 @@ const WITHOUT_EFFECT: readonly Setting[] = [
 ];
 
 /** Modules of Node whose debug output holds targets, header fields or pieces of bodies. */
-const TELLING = /^(?:\*|http2?|https|net|tls|stream|undici|fetch|websocket)$/i;
+const TELLING = /^(?:\*|http2?|https|net|tls|stream)$/i;
 
 /** Of NODE_OPTIONS: separated by spaces, with double quotes round what holds one. */
 function split(text: string): string[] {
@@ -80,7 +80,5 @@ export function inspectNodeSettings(env: Environment, execArgv: readonly string[
   if (set('SSLKEYLOGFILE')) warnings.push('SSLKEYLOGFILE has no effect: keys of TLS are not written');
   if (set('NODE_EXTRA_CA_CERTS'))
     warnings.push('NODE_EXTRA_CA_CERTS is in force: origins are verified by its certificates, too');
-  if (set('UNDICI_USE_MILO'))
-    refused.push('UNDICI_USE_MILO chooses an untested parser of responses; remove it');
   return { refused, warnings };
 }

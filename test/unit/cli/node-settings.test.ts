@@ -47,7 +47,7 @@ test('what lets others in, copies secrets out or makes parsers lenient is refuse
     }
     assert.equal(inspectNodeSettings({}, [option]).refused.length, 1, option);
   }
-  for (const NODE_DEBUG of ['http', 'module, HTTP2', '*', 'undici', 'tls,net']) {
+  for (const NODE_DEBUG of ['http', 'module, HTTP2', '*', 'tls,net']) {
     assert.equal(inspectNodeSettings({ NODE_DEBUG }, []).refused.length, 1, NODE_DEBUG);
   }
 });
