@@ -98,7 +98,7 @@ export class Tokens {
     if (!this.#fetching && this.#paused(now)) return Promise.reject(this.#refusal(now));
     return new Promise((resolve, reject) => {
       const waiter = new Waiter(
-        (token, error) => (token === null ? reject(error as OutriggerError) : resolve(token.value)),
+        (token, error) => (token === null ? reject(error) : resolve(token.value)),
         (it) => this.#waiters.delete(it),
       );
       exchange.phase = 'waiting for a token';

@@ -37,9 +37,9 @@ test('a secret that is rotated under load is the old one or the new one in every
     `policy: { headers: { request: { set: { Authorization: "Bearer \${file:${directory}/now/x}" } }, response: { set: { X-Who: "\${file:${directory}/now/x}" } } } }`,
     async (cast) => {
       const origin = await cast.origin();
-      let loading = true;
+      const traffic = { on: true };
       const load = async (): Promise<void> => {
-        while (loading) assert.equal((await cast.call(origin.url)).status, 200);
+        while (traffic.on) assert.equal((await cast.call(origin.url)).status, 200);
       };
       const loads = Promise.all(Array.from({ length: 8 }, load));
       await until(() => origin.seen.length > 50, 'some load');
@@ -48,7 +48,7 @@ test('a secret that is rotated under load is the old one or the new one in every
       await until(() => origin.seen.at(-1)?.headers.authorization === 'Bearer two', 'the new secret');
       const renewedAt = origin.seen.length;
       await until(() => origin.seen.length > renewedAt + 50, 'more load');
-      loading = false;
+      traffic.on = false;
       await loads;
       const sent = origin.seen.map(({ headers }) => headers.authorization);
       assert.deepEqual(new Set(sent), new Set(['Bearer one', 'Bearer two']));
