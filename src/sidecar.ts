@@ -218,6 +218,7 @@ export class Sidecar {
       requestIdHeader: requestId.header,
       nextId: () => ids.next(Date.now()),
       wayOf: (oauth2: OAuth2Policy) => wayOf(oauth2, targets, routes),
+      denialOf: (exchange: Exchange) => admission.denialOf(exchange),
       openBody: (body: Buffer, { policy }: Route) =>
         new RequestBody(Readable.from([body]), body.length, boundsOf(policy), this.#replay),
     };
@@ -563,7 +564,7 @@ function wayOf({ tokenUrl }: OAuth2Policy, targets: TargetReader, routes: RouteT
   if (tokenUrl.scheme === 'https' || route.https !== 'originate') return { target, route };
   const secure = targets.originated(target);
   const there = routes.match('POST', secure, tokenUrl.path);
-  return { target: secure, route: there.access === 'deny' ? there : route };
+  return { target: secure, route: there.name !== 'default' && there.access === 'deny' ? there : route };
 }
 
 /** A caller waits for the handshake: the requests inside have all the attempts. */

@@ -29,6 +29,8 @@ export interface TokenFetchOptions {
   readonly nextId: () => string;
   /** As for a caller of that URL. */
   readonly wayOf: (policy: OAuth2Policy) => TokenWay;
+  /** By the rules of access; null: it may pass. */
+  readonly denialOf: (exchange: Exchange) => OutriggerError | null;
   readonly dispatchFor: (route: Route, timeoutMs: number) => Dispatch<Response>;
   readonly openBody: (body: Buffer, route: Route) => NonNullable<Exchange['body']>;
 }
@@ -40,7 +42,7 @@ export function fetchToken(
   secret: string,
   options: TokenFetchOptions,
 ): Promise<Grant> {
-  const { observer, live, requestIdHeader, nextId, wayOf, dispatchFor, openBody } = options;
+  const { observer, live, requestIdHeader, nextId, wayOf, denialOf, dispatchFor, openBody } = options;
   const { target, route } = wayOf(policy);
   const id = nextId();
   const { path } = policy.tokenUrl;
@@ -50,9 +52,10 @@ export function fetchToken(
   exchange.idempotencyKey = true;
   exchange.headers = ['Host', target.authority, ...headers, requestIdHeader, id];
   live.add(exchange);
+  const denial = denialOf(exchange);
   const fetched =
-    route.access === 'deny' && !route.report
-      ? Promise.reject(new OutriggerError('access_denied', `route ${route.name}`))
+    denial !== null
+      ? Promise.reject(denial)
       : read(exchange, () => {
           exchange.body = openBody(body, route);
           exchange.onFinish(exchange.body);

@@ -210,6 +210,11 @@ export class Admission {
     return { exchange, facts, refusal, byAccess: denial?.name === 'access_denied' };
   }
 
+  /** Of a request of our own, which no client has sent. */
+  denialOf(exchange: Exchange): OutriggerError | null {
+    return this.#denial(exchange, null);
+  }
+
   /** By the rules of access: who, which route, which port. Null: none, or it is only reported. */
   #denial(exchange: Exchange, caller: Caller | null): OutriggerError | null {
     const { target, route } = exchange;

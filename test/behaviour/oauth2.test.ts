@@ -369,12 +369,13 @@ routes:
 test('the token URL has the access of a caller: denied by name or address, there is no token', async () => {
   for (const [yaml, detail] of [
     ['access: { default: deny }', /^access_denied: /],
+    ['access: { deniedPorts: [PORT] }', /^port_denied: /],
     ['access: { addresses: { allow: [127.0.0.2/32] } }', /^address_denied: /],
   ] as const) {
     const server = await TokenServer.start();
     await stage(
       `
-${yaml}
+${yaml.replace('PORT', String(server.port))}
 routes:
   - name: vendor
     match: { hosts: [vendor.test] }
