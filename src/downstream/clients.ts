@@ -156,18 +156,22 @@ function proxyAuthorizationOf(raw: readonly string[]): string | null {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** UTF-8 is what the challenge asks for; some clients know Latin-1 only, which is hardly ever UTF-8 by chance. */
+function textOf(bytes: Buffer): string {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    return bytes.toString('latin1');
+  }
+}
+
 /** RFC 7617, section 2. Null: not Basic, or not well formed. */
 export function basicCredentials(value: string): { username: string; password: string } | null {
   const [, token = ''] = /^basic +([a-z0-9+/]+={0,2})$/i.exec(value.trim()) ?? [];
   const bytes = Buffer.from(token, 'base64');
   // Node decodes whatever it can.
   if (token === '' || bytes.toString('base64').replace(/=+$/, '') !== token.replace(/=+$/, '')) return null;
-  let text: string;
-  try {
-    text = utf8.decode(bytes);
-  } catch {
-    return null;
-  }
+  const text = textOf(bytes);
   const colon = text.indexOf(':');
   if (colon < 0 || /\p{Cc}/u.test(text)) return null;
   return { username: text.slice(0, colon), password: text.slice(colon + 1) };
