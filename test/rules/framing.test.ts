@@ -198,6 +198,7 @@ test('M06 a body of known length is sent to the byte; a caller that ends early l
       const peer = await way.open();
       const before = way.recorder.requests.length;
       peer.write(post('Content-Length: 50\r\n', 'hello')(way));
+      await way.cast.sidecar.line(way.cast.expected - 1);
       await until(() => way.cast.sidecar.sidecar.snapshot().exchangesInFlight > 0, 'the exchange to begin');
       peer.leave();
       await way.cast.sidecar.line(way.cast.expected);
