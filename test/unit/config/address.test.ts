@@ -6,6 +6,7 @@ import {
   isLoopback,
   parseHostPattern,
   parseListenAddress,
+  parseTokenUrl,
 } from '../../../src/config/address.ts';
 
 test('a listen address is a host and a port, IPv6 in brackets', () => {
@@ -101,5 +102,32 @@ test('a CIDR is an address with or without a prefix length that fits it', () => 
     'fe80::1%eth0',
   ]) {
     assert.ok(!isCidr(text), text);
+  }
+});
+
+test('a token URL is http or https with a path, byte for byte, and has neither user information nor a fragment', () => {
+  assert.deepEqual(parseTokenUrl('https://Auth.Example./oauth2/token'), {
+    scheme: 'https',
+    host: 'auth.example',
+    port: 443,
+    path: '/oauth2/token',
+  });
+  assert.equal(parseTokenUrl('http://[::1]:8080/t/?tenant=a&x=%20')?.path, '/t/?tenant=a&x=%20');
+  for (const text of [
+    '',
+    'https://auth.example',
+    'https://auth.example?x',
+    'ftp://auth.example/t',
+    'https:///t',
+    'https://user:secret@auth.example/t',
+    'https://auth.example/t#x',
+    'https://auth.example/t x',
+    'https://auth.example/t\r\nX: y',
+    'https://auth.example\\t',
+    'https://*.example/t',
+    'https://auth.example:0/t',
+    'https://auth.example/t\u00e9',
+  ]) {
+    assert.equal(parseTokenUrl(text), null, text);
   }
 });
