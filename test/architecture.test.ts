@@ -86,7 +86,6 @@ test('imports are read as they are written', () => {
 
 test('every library has one door', () => {
   const doors: Readonly<Record<string, readonly string[]>> = {
-    undici: ['src/upstream/connection.ts', 'src/upstream/dispatch.ts'],
     opossum: ['src/upstream/circuit.ts'],
     'http-proxy': ['src/downstream/upgrade.ts'],
     'ipaddr.js': ['src/upstream/address-guard.ts'],
@@ -176,6 +175,22 @@ test('downstream never imports upstream, not even its types, nor upstream downst
     ),
     'the two sides know each other',
   );
+});
+
+test('only one file opens connections to origins, and it asks the address guard', () => {
+  const dialling =
+    /import [^;]*\b(?:connect|createConnection|request|get|Agent|fetch)\b[^;]* from 'node:(?:net|tls|https?|http2|dgram)'/;
+  const dials = SOURCES.filter(
+    (path) => dialling.test(read(path)) || /\bfetch\(/.test(withoutComments(read(path))),
+  );
+  // These speak over a socket that they are handed.
+  const handed = ['src/downstream/upgrade.ts', 'src/upstream/http2-session.ts'];
+  for (const path of handed) assert.match(read(path), /createConnection: () => socket|addRequest/, path);
+  assert.deepEqual(
+    dials.filter((path) => !handed.includes(path)),
+    ['src/upstream/dial.ts'],
+  );
+  assert.match(read('src/upstream/dial.ts'), /guard\.refusal\(/);
 });
 
 test('upstream knows no HTTP server', () => {

@@ -16,7 +16,7 @@ export const FAULT = -2;
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** So many empty lines are passed over. */
+/** So many empty lines are passed over in front of a request. */
 const EMPTY_LINES_MAX = 8;
 
 /** What is kept of a head that came in pieces begins with so much; octets. */
@@ -32,6 +32,8 @@ export class HeadReader {
   /** An octet of the first line has been seen. */
   begun = false;
   readonly #bounds: HeadBounds;
+  readonly #emptyLinesMax: number;
+  readonly #start: string;
   #held: Buffer | null = null;
   #length = 0;
   /** Checked up to here. */
@@ -40,8 +42,11 @@ export class HeadReader {
   /** The CR of an empty line has been seen, and not its LF. */
   #afterCr = false;
 
-  constructor(bounds: HeadBounds) {
+  /** `start`: what the first line must begin with, so that nobody waits for the rest of something else. */
+  constructor(bounds: HeadBounds, emptyLinesMax = EMPTY_LINES_MAX, start = '') {
     this.#bounds = bounds;
+    this.#emptyLinesMax = emptyLinesMax;
+    this.#start = start;
   }
 
   /** For the next head on the same connection. */
@@ -87,11 +92,12 @@ export class HeadReader {
       if (this.#afterCr) {
         if (octet !== LF) break;
         this.#afterCr = false;
-        if (++this.#emptyLines > EMPTY_LINES_MAX) break;
+        if (++this.#emptyLines > this.#emptyLinesMax) break;
       } else if (octet === CR) this.#afterCr = true;
       else break;
     }
-    if (this.#emptyLines > EMPTY_LINES_MAX) this.fault = malformed('too many empty lines before the first');
+    if (this.#emptyLines > this.#emptyLinesMax)
+      this.fault = malformed('too many empty lines before the first');
     else if (at < chunk.length && (this.#afterCr || chunk[at] === LF))
       this.fault = malformed('a line end that is not CR LF');
     return at;
@@ -137,6 +143,8 @@ export class HeadReader {
     const held = this.#held as Buffer;
     for (let i = this.#scanned; i < length; i++) {
       const octet = held[i] as number;
+      if (i < this.#start.length && octet !== this.#start.charCodeAt(i))
+        return this.#refuse(malformed(`a first line that does not begin with ${this.#start}`));
       if (octet === LF) {
         if (held[i - 1] !== CR) return this.#refuse(malformed('a line end that is not CR LF'));
       } else if (i > 0 && held[i - 1] === CR) return this.#refuse(malformed('a line end that is not CR LF'));

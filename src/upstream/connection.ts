@@ -3,21 +3,22 @@
  * counts against the limits for the whole of that time, so that closing one never lets the origin see
  * one too many.
  *
- * HTTP/1.1 is spoken on it by an undici Client of its own that is handed the finished socket: undici
- * parses and frames, and never dials, queues or times. A Client whose socket has gone answers `stale`,
- * which is how a kept-alive connection that the origin closed is told from a request that failed. HTTP/2 is
- * spoken where TLS has agreed on it (RFC 9113, section 3.2), and then several requests share the connection.
+ * HTTP/1.1 is spoken on it, one request at a time, or HTTP/2 where TLS has agreed on it (RFC 9113, section
+ * 3.2), and then several requests share the connection. Where it had gone before a request was begun, the
+ * answer is `stale`, which is how a kept-alive connection that the origin closed is told from a request that
+ * failed.
  */
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { Client, type Dispatcher } from 'undici';
 import type { TimeoutPolicy } from '../policy/policy.ts';
 import { type Dial, type DialContext, Dial as Dialler, type DialObserver, type DialTarget } from './dial.ts';
+import type { Http1Request } from './http1-request.ts';
+import { type Http1Home, Http1Session, STALE } from './http1-session.ts';
 import type { Http2Request } from './http2-fields.ts';
 import { Http2Session, type SessionOwner } from './http2-session.ts';
-import type { StreamHandler } from './http2-stream.ts';
 import { linger, part, reset } from './parting.ts';
 import type { BodyReader } from './replay-body.ts';
+import type { StreamHandler } from './stream-handler.ts';
 
 export type ConnectionState = 'connecting' | 'busy' | 'idle' | 'closing';
 
@@ -34,21 +35,15 @@ export interface ConnectionOwner {
   connectionClosed(connection: Connection): void;
 }
 
-/** The error a Client reports for a request it could not begin because its socket had gone. */
-export class StaleConnection extends Error {
-  readonly code = 'OUTRIGGER_STALE';
-}
-
-const STALE = new StaleConnection('the connection had gone before the request was written');
 const ABORTED = Object.assign(new Error('aborted'), { code: 'OUTRIGGER_ABORTED' });
 
-export class Connection implements SessionOwner {
+export class Connection implements SessionOwner, Http1Home {
   state: ConnectionState = 'connecting';
   address: string | null = null;
   bornAt = 0;
   /** Moment at which an idle connection is closed. */
   idleUntil = 0;
-  /** Set when the socket fails, so that a body that ends with it is not taken for a whole one. */
+  /** How the socket failed, so that a body that ends with it is not taken for a whole one. */
   broken: NodeJS.ErrnoException | null = null;
   /** Whether a request has been carried before. */
   used = false;
@@ -59,13 +54,11 @@ export class Connection implements SessionOwner {
   #dial: Dialler | null = null;
   #tcp: Socket | null = null;
   #socket: Socket | TLSSocket | null = null;
-  #client: Client | null = null;
+  /** Made with the first request, for a tunnel has none. */
+  #http1: Http1Session | null = null;
   #session: Http2Session | null = null;
+  #headerBytes = HEADER_BYTES;
   #retired = false;
-  /** A response is whole, and undici is about to decide whether the socket lives on. */
-  #deciding = false;
-  /** undici has decided against it. */
-  #spent = false;
 
   constructor(owner: ConnectionOwner) {
     this.#owner = owner;
@@ -82,8 +75,8 @@ export class Connection implements SessionOwner {
       socket !== null &&
       !socket.destroyed &&
       socket.writable &&
-      !this.#spent &&
       this.broken === null &&
+      (this.#http1 === null || this.#http1.open) &&
       (this.#session === null || this.#session.open)
     );
   }
@@ -122,47 +115,35 @@ export class Connection implements SessionOwner {
     this.#dial.start();
   }
 
-  /** Takes over the socket of a dial that has succeeded; `headerBytes` bounds a response head of HTTP/2. */
+  /** Takes over the socket of a dial that has succeeded; `headerBytes` bounds a response head. */
   attach(dial: Dial, headerBytes = HEADER_BYTES): void {
     const socket = dial.socket as Socket | TLSSocket;
     this.#dial = null;
     this.#tcp = dial.tcp;
     this.#socket = socket;
+    this.#headerBytes = headerBytes;
     this.address = dial.address;
     this.bornAt = performance.now();
     this.state = 'busy';
-    // Before undici's own listener: a reset that ends a close-delimited body must be known as a reset.
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.broken ??= error;
     });
     socket.once('close', () => this.#gone());
     if ('alpnProtocol' in socket && socket.alpnProtocol === 'h2' && socket.writable) {
       this.#session = new Http2Session(socket, headerBytes, this);
-    } else this.#keepOpen(socket);
+    }
     if (socket.destroyed) process.nextTick(() => this.#gone());
     this.#owner.connectionChanged(this);
   }
 
-  /** Waits for its first request: nobody reads yet, and the origin's end must be seen all the same. */
+  /** Waits for its first request: the origin's end, or what it says unasked, must be seen all the same. */
   park(): void {
-    if (this.#session === null) this.#socket?.once('readable', this.#onParked);
+    if (this.#session === null) this.#speakHttp1();
   }
 
-  /** The end, or an answer that nobody asked for. */
-  #onParked = (): void => {
-    this.#spent = true;
-    this.close();
-  };
-
-  #keepOpen(socket: Socket): void {
-    // undici would close a socket that it has no more use for without a look at the origin, which then still
-    // counts the connection when its successor comes. How it ends is ours to say.
-    const destroy = socket.destroy.bind(socket);
-    socket.destroy = (error?: Error) => {
-      if (!this.#deciding) return destroy(error);
-      this.#spent = true;
-      return socket;
-    };
+  /** RFC 9112, section 9.2: an answer that nobody asked for is nobody's. */
+  sessionSpoiled(): void {
+    this.kill();
   }
 
   sessionChanged(): void {
@@ -178,17 +159,14 @@ export class Connection implements SessionOwner {
     return this.#socket as Socket;
   }
 
-  /** Sends a request; false is never returned, and a refusal by undici reaches the handler. */
-  dispatch(
-    options: Dispatcher.DispatchOptions,
-    handler: Dispatcher.DispatchHandler,
-    maxHeaderSize: number,
-  ): void {
-    if (this.#client === null) {
-      this.#socket?.off('readable', this.#onParked);
-      this.#client = this.#speakHttp(maxHeaderSize);
-    }
-    this.#client.dispatch(options, handler);
+  /** Sends a request of HTTP/1.1; whatever becomes of it reaches the handler. */
+  send(request: Http1Request, body: Buffer | BodyReader | null, handler: StreamHandler): void {
+    this.#speakHttp1().request(request, body, handler, this.used);
+  }
+
+  #speakHttp1(): Http1Session {
+    this.#http1 ??= new Http1Session(this.#socket as Socket, this.#tcp as Socket, this.#headerBytes, this);
+    return this.#http1;
   }
 
   /** Sends a request on a stream of its own; whatever becomes of it reaches the handler. */
@@ -196,36 +174,12 @@ export class Connection implements SessionOwner {
     const session = this.#session as Http2Session;
     this.used = true;
     if (session.open) session.request(request, body, handler);
-    else process.nextTick(() => handler.onResponseError(null as never, STALE));
+    else process.nextTick(() => handler.onResponseError(null, STALE));
   }
 
   /** An exchange got no answer on it: is anybody there? Whoever holds it goes on until that is known. */
   probe(): void {
     this.#session?.probe();
-  }
-
-  #speakHttp(maxHeaderSize: number): Client {
-    let socket = this.#socket;
-    // The URL is for undici alone: it is always http:, so that it never compares server names or dials.
-    return new Client('http://origin.invalid', {
-      connect: (_options: unknown, callback: (error: Error | null, socket: Socket | null) => void) => {
-        const once = socket;
-        socket = null;
-        // Later, for the Client does not look again while it is still dispatching.
-        process.nextTick(() => {
-          if (once && !once.destroyed) callback(null, once);
-          else callback(STALE, null);
-        });
-      },
-      allowH2: false,
-      pipelining: 1,
-      maxHeaderSize,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      keepAliveTimeout: 2 ** 31 - 1,
-      keepAliveMaxTimeout: 2 ** 31 - 1,
-      keepAliveTimeoutThreshold: 0,
-    } as Client.Options);
   }
 
   /** How long it may idle, milliseconds: the origin's own hint, less a margin, wins over the policy. */
@@ -235,18 +189,13 @@ export class Connection implements SessionOwner {
     return Math.max(hintMs - HINT_MARGIN_MS, hintMs / 2);
   }
 
-  /** To be called when a response is whole, before undici looks at the socket; `decided` follows. */
-  deciding(): void {
-    this.#deciding = true;
-  }
-
-  decided(): void {
-    this.#deciding = false;
-  }
-
   /** Ends it in good order. */
   close(): void {
     if (this.state === 'closing') return;
+    if (this.#http1?.doubtful === true) {
+      this.kill();
+      return;
+    }
     this.state = 'closing';
     const socket = this.#socket;
     if (!socket || socket.destroyed) return;
@@ -256,11 +205,6 @@ export class Connection implements SessionOwner {
       return;
     }
     part(this.#tcp as Socket, socket);
-    if (this.#spent) {
-      // undici reads no more, but the origin's FIN must be seen.
-      socket.removeAllListeners('readable');
-      socket.resume();
-    }
   }
 
   /** Ends it at once. */
@@ -268,9 +212,7 @@ export class Connection implements SessionOwner {
     this.state = 'closing';
     if (this.#socket) {
       this.broken ??= ABORTED;
-      // undici takes a close without an error for the end of a close-delimited body, also where the request
-      // was aborted long ago, and fails an assertion: it is told first.
-      if (this.#client) this.#socket.emit('error', ABORTED);
+      this.#http1?.stop();
       reset(this.#tcp as Socket, this.#socket);
       return;
     }

@@ -1,6 +1,7 @@
 /**
  * Carries one attempt to its origin over the connection of its lease, and is the response that comes
- * back: the handler of undici, or of a stream of HTTP/2, on one side, a head and a flowing body on the other.
+ * back: the handler of an HTTP/1.1 exchange or of a stream of HTTP/2 on one side, a head and a flowing body on
+ * the other.
  *
  * Rules: the promise settles once, with the head or with the one error; after the head, only the sink
  * hears of the body's end. The connection goes back to the pool when the body ends, not before, and is
@@ -9,19 +10,19 @@
  * exception in a handler would end the process.
  */
 import { STATUS_CODES } from 'node:http';
-import type { Dispatcher } from 'undici';
 import { OutriggerError } from '../errors.ts';
 import type { Attempt, Dispatch, Exchange, Pending, Phase, StallWitness } from '../exchange.ts';
 import { forwardResponseHeaders, forwardTrailers } from '../headers/hop-by-hop.ts';
 import { classifyStatus } from '../policy/classify.ts';
 import type { Response, ResponseSink } from '../response.ts';
 import type { Connection } from './connection.ts';
-import { StaleConnection } from './connection.ts';
 import type { Dial, DialContext, DialObserver } from './dial.ts';
 import { failureOf } from './failure.ts';
+import { StaleConnection } from './http1-session.ts';
 import { Http2Failure } from './http2-failure.ts';
 import type { Lease } from './lease.ts';
 import type { BodyReader } from './replay-body.ts';
+import type { StreamController, StreamHandler } from './stream-handler.ts';
 import type { TlsProfiles } from './tls-profile.ts';
 
 export interface CarryContext extends DialContext {
@@ -50,26 +51,15 @@ export function carry(context: CarryContext): Dispatch<Response> {
     });
 }
 
-function decode(raw: readonly Buffer[] | readonly string[]): string[] {
-  const out: string[] = [];
-  for (const part of raw) out.push(typeof part === 'string' ? part : part.toString('latin1'));
-  return out;
-}
-
-/** As it came, if it can go on so; it means nothing (RFC 9112, section 4). Null: it would break the head. */
-function reasonPhrase(status: number, text: string): string | null {
+/** As it came, if it can go on so; it means nothing (RFC 9112, section 4). */
+function reasonPhrase(status: number, text: string): string {
   const usual = STATUS_CODES[status] ?? '';
   if (text === usual) return text;
-  let plain = true;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if ((code < 0x20 && code !== 0x09) || code === 0x7f) return null;
-    if (code > 0x7e) plain = false;
-  }
-  return plain ? text : usual;
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7e) return usual;
+  return text;
 }
 
-class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Response, StallWitness {
+class Carrier implements StreamHandler, DialObserver, Pending, Response, StallWitness {
   status = 0;
   statusText = '';
   headers: string[] = [];
@@ -83,13 +73,11 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
   readonly #context: CarryContext;
   readonly #resolve: (response: Response) => void;
   readonly #reject: (error: OutriggerError) => void;
-  #controller: Dispatcher.DispatchController | null = null;
+  #controller: StreamController | null = null;
   #reader: BodyReader | null = null;
   #sentAt = 0;
   #informational = 0;
   #keepAliveHintMs: number | null = null;
-  /** The body ends with the connection: then a reset must not look like its end (RFC 9112, section 8). */
-  #closeDelimited = false;
   #sink: ResponseSink | null = null;
   /** What came before there was a sink. */
   #early: Buffer[] = [];
@@ -97,10 +85,13 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
   #failure: OutriggerError | null = null;
   #discarding: { left: number; timer: NodeJS.Timeout } | null = null;
   #paused = false;
+  /** Of the response body; and how much of it there may be. */
+  #received = 0;
+  #maxBytes = Number.POSITIVE_INFINITY;
   #headOut = false;
   /** The request has gone out whole. */
   #requestOut = false;
-  /** The upstream side is finished with: whatever undici still says is late. */
+  /** The upstream side is finished with: whatever is still said is late. */
   #over = false;
 
   constructor(
@@ -133,7 +124,7 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     const { route } = this.#exchange;
     const tls = scheme === 'https' ? this.#context.profiles.of(route) : null;
     connection.dial(
-      { host, port, tls, http1: false, halfOpen: false },
+      { host, port, tls, addresses: this.#exchange.addresses, http1: false, halfOpen: false },
       this.#context,
       route.policy.timeouts,
       this,
@@ -172,22 +163,8 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     exchange.phase = body ? 'sending the body' : 'waiting for the head';
     let payload: Buffer | BodyReader | null = null;
     if (body) payload = body.whole() ?? (this.#reader = body.open());
-    if (connection.multiplexed) {
-      this.#sendOnStream(connection, payload);
-      return;
-    }
-    connection.dispatch(
-      {
-        method: exchange.method,
-        path: exchange.path,
-        headers: exchange.headers,
-        body: payload as Buffer | null,
-        // Left alone, undici closes the connection after a HEAD, or a DELETE with a body.
-        reset: false,
-      },
-      this,
-      this.#context.headerBytes,
-    );
+    if (connection.multiplexed) this.#sendOnStream(connection, payload);
+    else connection.send(exchange, payload, this);
   }
 
   #sendOnStream(connection: Connection, payload: Buffer | BodyReader | null): void {
@@ -196,7 +173,7 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     connection.request({ method, scheme, path, headers, teTrailers }, payload, this);
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onRequestStart(controller: StreamController): void {
     this.#controller = controller;
     if (this.#over) {
       controller.abort(new Error('the attempt is over'));
@@ -210,9 +187,9 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     this.#attempt.timer?.sending();
   }
 
-  onBodySent(chunk: Buffer): void {
+  onBodySent(bytes: number): void {
     if (this.#over) return;
-    this.#exchange.requestBytes += chunk.length;
+    this.#exchange.requestBytes += bytes;
     this.#attempt.timer?.sending();
   }
 
@@ -226,51 +203,51 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
   // The response
 
   onResponseStart(
-    controller: Dispatcher.DispatchController,
+    controller: StreamController,
     status: number,
-    _headers: unknown,
-    statusText?: string,
+    fields: readonly string[],
+    reason: string | null,
   ): void {
     if (this.#over) return;
-    const raw = decode(controller.rawHeaders as Buffer[]);
-    if (status < 100) {
-      this.cancel(
-        new OutriggerError('response_malformed', `${this.#exchange.target?.origin}: status ${status}`),
-      );
-      return;
-    }
     if (status < 200) {
-      this.#interim(status, raw);
+      this.#interim(status, fields);
       return;
     }
     const { requestIdHeader, pseudonym } = this.#context;
     const { multiplexed } = this.#lease.connection as Connection;
     const facts = forwardResponseHeaders(
-      raw,
+      fields,
       this.headers,
       status,
       requestIdHeader,
       pseudonym,
       multiplexed ? '2.0' : '1.1',
     );
-    const reason = reasonPhrase(status, statusText ?? STATUS_CODES[status] ?? '');
-    const invalid = facts.invalid ?? (reason === null ? 'a control character in the reason phrase' : null);
-    if (invalid !== null) {
-      this.cancel(new OutriggerError('response_malformed', `${this.#exchange.target?.origin}: ${invalid}`));
+    if (facts.invalid !== null) {
+      this.cancel(
+        new OutriggerError('response_malformed', `${this.#exchange.target?.origin}: ${facts.invalid}`),
+      );
       return;
     }
     this.status = status;
-    this.statusText = reason as string;
-    const empty = 'empty' in controller && controller.empty === true;
-    this.length = facts.contentLength ?? (empty ? 0 : null);
+    this.statusText = reasonPhrase(status, reason ?? STATUS_CODES[status] ?? '');
+    this.length = facts.contentLength ?? (controller.empty ? 0 : null);
     this.trailer = facts.trailer;
     this.retryAfter = facts.retryAfter;
     this.#keepAliveHintMs = facts.keepAliveTimeoutMs;
-    this.#closeDelimited = facts.contentLength === null && !facts.chunked && !multiplexed;
     const attempt = this.#attempt;
     attempt.headMs = performance.now() - this.#sentAt;
     attempt.status = status;
     attempt.delivery = 'answered';
+    const { responseBytes } = this.#exchange.route.policy.limits;
+    if (responseBytes !== null) {
+      this.#maxBytes = responseBytes;
+      const announced = this.#exchange.method === 'HEAD' || status === 304 ? 0 : (this.length ?? 0);
+      if (announced > responseBytes) {
+        this.#fail(new OutriggerError('response_too_large', `${announced} bytes`));
+        return;
+      }
+    }
     attempt.timer?.answered();
     if (classifyStatus(status) === 'success') attempt.answeredWell();
     this.#headOut = true;
@@ -285,16 +262,23 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
       );
       return;
     }
+    // RFC 9110, section 15.2.1: 100 is for who expects it, and the sidecar has answered that itself.
+    if (status === 100) return;
     const headers: string[] = [];
     forwardResponseHeaders(raw, headers, status);
     this.#exchange.informational?.informational(status, headers);
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(controller: StreamController, chunk: Buffer): void {
     if (this.#over) return;
     if (this.#discarding) {
       this.#discarding.left -= chunk.length;
       if (this.#discarding.left < 0) this.#drop();
+      return;
+    }
+    this.#received += chunk.length;
+    if (this.#received > this.#maxBytes) {
+      this.#fail(new OutriggerError('response_too_large', `more than ${this.#maxBytes} bytes`));
       return;
     }
     if (!this.#sink) {
@@ -308,39 +292,27 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
     }
   }
 
-  onResponseEnd(controller: Dispatcher.DispatchController): void {
+  onResponseEnd(_controller: StreamController, raw: readonly string[]): void {
     if (this.#over) return;
-    const broken = (this.#lease.connection as Connection).broken;
-    if (this.#closeDelimited && broken !== null) {
-      this.onResponseError(controller, broken);
-      return;
-    }
     this.#over = true;
     this.#reader?.close();
     this.#stopDiscarding();
-    const connection = this.#lease.connection as Connection;
-    if (connection.multiplexed) {
-      if (this.#requestOut) this.#lease.release(null);
-      // An answer to half a request: the rest is not wanted, and would never end.
-      else this.#letGo();
-    } else {
-      // undici decides only after this returns whether the socket lives on.
-      connection.deciding();
-      process.nextTick(giveBack, this.#lease, this.#keepAliveHintMs, this.#requestOut);
-    }
-    const raw = controller.rawTrailers as Buffer[] | null;
     let trailers = NO_TRAILERS;
-    if (raw && raw.length > 0) {
+    if (raw.length > 0) {
       const kept: string[] = [];
-      forwardTrailers(decode(raw), kept);
+      forwardTrailers(raw, kept);
       trailers = kept;
     }
     this.#trailers = trailers;
     this.#attempt.end(classifyStatus(this.status), null);
     this.#sink?.end(trailers);
+    // Last, for whoever waits for the connection begins at once.
+    if (this.#requestOut) this.#lease.release(this.#keepAliveHintMs);
+    // An answer to half a request: the rest is not wanted, and would never end.
+    else this.#letGo();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+  onResponseError(_controller: StreamController | null, error: Error): void {
     if (this.#over) return;
     if (error instanceof StaleConnection) {
       this.#again();
@@ -358,7 +330,6 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
       this.#fail(new OutriggerError('tls_protocol_error', `${this.#exchange.target?.origin}: ${said}`));
       return;
     }
-    // The parser's word is the more telling one where the socket was destroyed for it.
     this.#fail(failureOf(error, this.#exchange.target?.origin ?? '', this.#headOut));
   }
 
@@ -456,10 +427,3 @@ class Carrier implements Dispatcher.DispatchHandler, DialObserver, Pending, Resp
 const SILENCE: ReadonlySet<string> = new Set(['head_timeout', 'write_timeout', 'body_timeout']);
 
 const NOT_WANTED = new Error('the attempt is over');
-
-function giveBack(lease: Lease, hintMs: number | null, requestOut: boolean): void {
-  lease.connection?.decided();
-  if (requestOut) lease.release(hintMs);
-  // An answer to half a request: the rest is not wanted, and would never end.
-  else lease.kill();
-}

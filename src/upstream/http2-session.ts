@@ -11,8 +11,9 @@ import { type ClientHttp2Session, connect } from 'node:http2';
 import type { Socket } from 'node:net';
 import { CANCEL, type Goaway } from './http2-failure.ts';
 import { type Http2Request, requestFields } from './http2-fields.ts';
-import { Http2Stream, type StreamHandler, type StreamHome } from './http2-stream.ts';
+import { Http2Stream, type StreamHome } from './http2-stream.ts';
 import type { BodyReader } from './replay-body.ts';
+import type { StreamHandler } from './stream-handler.ts';
 
 /** Streams that a connection has at most, whatever its origin allows. */
 export const MAX_STREAMS = 100;
@@ -119,7 +120,7 @@ export class Http2Session implements StreamHome {
       stream = new Http2Stream(raw, handler, this);
       this.#shared = this.#live++ > 0;
     } catch (error) {
-      process.nextTick(() => handler.onResponseError(null as never, error as Error));
+      process.nextTick(() => handler.onResponseError(null, error as Error));
       return;
     }
     stream.begin(body);

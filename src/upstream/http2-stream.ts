@@ -1,6 +1,5 @@
 /**
- * One request and its response on a stream of HTTP/2, told to the same handler that undici tells of
- * HTTP/1.1.
+ * One request and its response on a stream of HTTP/2, told to the same handler as those of HTTP/1.1.
  *
  * Rules: both directions flow at once and each at the pace of who takes it: a piece of the request goes out
  * when there is room in the origin's window, and a response that nobody reads closes ours (RFC 9113, section
@@ -12,31 +11,7 @@ import { type ClientHttp2Stream, constants } from 'node:http2';
 import { CANCEL, type Goaway, Http2Failure, Http2Malformed } from './http2-failure.ts';
 import { fieldBytes, responseFields, statusOf } from './http2-fields.ts';
 import type { BodyReader } from './replay-body.ts';
-
-/** What a handler may do with its stream; the same as undici's. */
-interface StreamController {
-  rawHeaders: string[];
-  rawTrailers: string[];
-  readonly aborted: boolean;
-  readonly paused: boolean;
-  readonly reason: Error | null;
-  pause(): void;
-  resume(): void;
-  /** The handler wants no more, and hears no more: RST_STREAM with CANCEL. */
-  abort(reason: Error): void;
-}
-
-/** What is told of a request and its response. None of the methods may throw. */
-export interface StreamHandler {
-  onRequestStart(controller: StreamController): void;
-  onBodySent(chunk: Buffer): void;
-  onRequestSent(): void;
-  /** Also of informational responses. */
-  onResponseStart(controller: StreamController, status: number, headers: null): void;
-  onResponseData(controller: StreamController, chunk: Buffer): void;
-  onResponseEnd(controller: StreamController): void;
-  onResponseError(controller: StreamController, error: Error): void;
-}
+import type { StreamController, StreamHandler } from './stream-handler.ts';
 
 /** The session, as a stream sees it. */
 export interface StreamHome {
@@ -53,15 +28,13 @@ export interface StreamHome {
 const PIECE_BYTES = 65_536;
 
 export class Http2Stream implements StreamController {
-  rawHeaders: string[] = [];
-  rawTrailers: string[] = [];
-  aborted = false;
-  reason: Error | null = null;
   /** END_STREAM came with the head: neither a body nor trailers follow. */
   empty = false;
   readonly #stream: ClientHttp2Stream;
   readonly #handler: StreamHandler;
   readonly #home: StreamHome;
+  #trailers: readonly string[] = [];
+  #aborted = false;
   #error: NodeJS.ErrnoException | null = null;
   /** What was not read yet when the origin itself ended the stream, at most its window; null: it has not. */
   #held: Buffer[] | null = null;
@@ -92,7 +65,7 @@ export class Http2Stream implements StreamController {
       this.#head(raw);
     });
     stream.on('trailers', (_headers, _flags, raw: string[]) => {
-      this.rawTrailers = responseFields(raw);
+      this.#trailers = responseFields(raw);
     });
     stream.on('drain', () => this.#wake());
     stream.on('end', () => {
@@ -104,10 +77,6 @@ export class Http2Stream implements StreamController {
       this.#error = error;
     });
     stream.on('close', () => this.#closed());
-  }
-
-  get paused(): boolean {
-    return this.#paused;
   }
 
   pause(): void {
@@ -122,10 +91,10 @@ export class Http2Stream implements StreamController {
     this.#deliver();
   }
 
-  abort(reason: Error): void {
-    if (this.aborted) return;
-    this.aborted = true;
-    this.reason = reason;
+  /** RST_STREAM with CANCEL. */
+  abort(): void {
+    if (this.#aborted) return;
+    this.#aborted = true;
     this.#settle();
     this.#stream.close(CANCEL);
     // What has come and was not read must not hold the stream, and with it the session, open.
@@ -164,7 +133,7 @@ export class Http2Stream implements StreamController {
   async #write(chunk: Buffer): Promise<void> {
     if (this.#over || this.#stream.closed) return;
     const room = this.#stream.write(chunk, (error) => {
-      if (!error && !this.#over) this.#handler.onBodySent(chunk);
+      if (!error && !this.#over) this.#handler.onBodySent(chunk.length);
     });
     if (room || this.#stream.closed) return;
     await new Promise<void>((resolve) => {
@@ -188,8 +157,6 @@ export class Http2Stream implements StreamController {
   #head(raw: string[]): void {
     if (this.#over) return;
     const status = statusOf(raw);
-    // RFC 9110, section 15.2.1: 100 is for who expects it, and the sidecar has answered that itself.
-    if (status === 100) return;
     if (status === 101) {
       // RFC 9113, section 8.6.
       this.#fail(new Http2Malformed('H2_PROTOCOL_ERROR', 'a 101 in HTTP/2'));
@@ -202,8 +169,7 @@ export class Http2Stream implements StreamController {
     }
     if (this.#headOut) return;
     this.#headOut = status >= 200;
-    this.rawHeaders = responseFields(raw);
-    this.#handler.onResponseStart(this, status, null);
+    this.#handler.onResponseStart(this, status, responseFields(raw), null);
     if (status < 200) return;
     this.#stream.on('data', (chunk: Buffer) => {
       if (!this.#over && !this.#holding) this.#handler.onResponseData(this, chunk);
@@ -237,7 +203,7 @@ export class Http2Stream implements StreamController {
   #finish(): void {
     if (this.#over) return;
     this.#settle();
-    this.#handler.onResponseEnd(this);
+    this.#handler.onResponseEnd(this, this.#trailers);
   }
 
   #fail(error: Error): void {
