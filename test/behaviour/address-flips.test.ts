@@ -252,7 +252,10 @@ test(
         tls.destroy();
         await cast.sidecar.line(cast.expected);
       }
-      assert.deepEqual([...seen].toSorted(), [200, 403]);
+      assert.deepEqual(
+        [...seen].toSorted((a, b) => a - b),
+        [200, 403],
+      );
     }),
 );
 

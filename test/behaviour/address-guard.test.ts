@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import type { Lookup } from '../../src/upstream/resolver.ts';
-import { stage } from '../support/cast.ts';
-import { HttpOrigin } from '../support/origin.ts';
+import { type Cast, stage } from '../support/cast.ts';
+import { helloOfNode } from '../support/client-hello.ts';
+import { DialWatch } from '../support/dial-watch.ts';
+import { HttpOrigin, RawOrigin } from '../support/origin.ts';
 
 /** As shipped: nothing special may be dialled. */
 const DEFAULT = 'access: { addresses: { allow: [] }, tunnelPorts: [1, 443] }';
@@ -153,3 +156,96 @@ test('a refusal by the guard is not held against the origin: its circuit stays c
     for (let i = 0; i < 10; i++) assert.equal((await cast.call('http://127.0.0.1:1/')).status, 403);
     assert.equal(cast.sidecar.origin('http://127.0.0.1:1')?.circuit, 'closed');
   }));
+
+test('our listeners are refused by every way and at every address of this machine, though all is allowed', async () => {
+  const free = await HttpOrigin.start();
+  const { port } = free;
+  await free.close();
+  const local = Object.values(networkInterfaces())
+    .flatMap((list) => list ?? [])
+    .filter(({ family, internal }) => family === 'IPv4' && !internal)
+    .map(({ address }) => address);
+  const watch = await DialWatch.start();
+  try {
+    await stage(
+      `
+listen: { proxy: "127.0.0.1:0", admin: "127.0.0.1:${port}", telemetry: "0.0.0.0:0" }
+access: { addresses: { allow: [0.0.0.0/0, "::/0"] }, tunnelPorts: [443, ${port}] }
+routes:
+  - { name: loop, prefix: /loop, origin: "http://127.0.0.1:${port}", addresses: { allow: [127.0.0.1/32] } }
+`,
+      async (cast) => {
+        const { admin, proxy, telemetry } = cast.sidecar.addresses;
+        assert.ok(telemetry);
+        const url = `http://localhost:${proxy.port}/loop/livez`;
+        assert.match((await cast.call(url)).text, /is a listener of this sidecar/);
+        for (const [host, at] of [
+          ['127.0.0.1', admin.port],
+          ['0.0.0.0', admin.port],
+          ['[::ffff:127.0.0.1]', admin.port],
+          ['[64:ff9b::7f00:1]', admin.port],
+          ['admin.test', admin.port],
+          ['127.0.0.1', telemetry.port],
+          ['127.8.8.8', telemetry.port],
+          ['[::ffff:127.0.0.1]', telemetry.port],
+          ...local.map((address) => [address, telemetry.port] as const),
+        ] as const) {
+          const got = await cast.call(`http://${host}:${at}/livez`);
+          assert.deepEqual([got.status, /is a listener of this sidecar/.test(got.text)], [403, true], host);
+        }
+        const caller = await cast.raw();
+        caller.write(`CONNECT admin.test:${admin.port} HTTP/1.1\r\nHost: x\r\n\r\n`);
+        assert.match(await caller.untilEnd(), /^HTTP\/1.1 403 [^]*is a listener of this sidecar/);
+        assert.equal(watch.count(admin.port) + watch.count(telemetry.port), 0, 'nothing of it was dialled');
+      },
+      { lookup: (_host, callback) => setImmediate(callback, null, ['::ffff:127.0.0.1', '127.0.0.1']) },
+    );
+  } finally {
+    await watch.stop();
+  }
+});
+
+test('a server name that a caller made up brings no exception of the route that it names', async () => {
+  const hello = await helloOfNode({ servername: 'private.test' });
+  const origin = await RawOrigin.start(
+    (socket) => void socket.on('error', () => {}).on('data', () => socket.end('hi')),
+  );
+  const yaml = (allowed: string): string => `
+access: { addresses: { allow: ${allowed} }, tunnelPorts: [${origin.port}], tunnelServerName: any }
+routes:
+  - { name: private, match: { hosts: [private.test] }, addresses: { allow: [127.0.0.1/32], deny: [127.0.0.9] } }
+`;
+  const tunnel = async (cast: Cast, host: string): Promise<string> => {
+    const caller = await cast.raw();
+    const authority = `${host}:${origin.port}`;
+    caller.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`);
+    await caller.until((text) => text.includes('\r\n\r\n'));
+    caller.write(hello);
+    await caller.untilEnd();
+    return caller.received;
+  };
+  try {
+    await stage(
+      yaml('[]'),
+      async (cast) => {
+        await tunnel(cast, '127.0.0.1');
+        const line = await cast.sidecar.line();
+        assert.deepEqual([line.route, line.error], ['private', 'destination_ip_prohibited']);
+        assert.equal(origin.connections.total, 0);
+        assert.match(
+          await tunnel(cast, 'private.test'),
+          /hi$/,
+          'by its own name, and the resolver, it is let in',
+        );
+      },
+      { lookup: (_host, callback) => setImmediate(callback, null, ['127.0.0.1']) },
+    );
+    await stage(yaml('[127.0.0.0/8]'), async (cast) => {
+      await tunnel(cast, '127.0.0.9');
+      const line = await cast.sidecar.line();
+      assert.match(line.reason ?? '', /addresses\.deny of the route/, 'its denials hold');
+    });
+  } finally {
+    await origin.close();
+  }
+});

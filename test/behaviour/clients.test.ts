@@ -95,7 +95,7 @@ test('the question and its answer are on one kept-alive connection, a body throw
   }));
 
 test('a CONNECT that is asked for credentials is a whole answer, and its connection ends', () =>
-  stage(`${ROUTES}`, async (cast) => {
+  stage(ROUTES, async (cast) => {
     for (const header of ['', `Proxy-Authorization: ${WRONG}\r\n`]) {
       const caller = await cast.raw();
       caller.write(`CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n${header}\r\n`);

@@ -23,7 +23,7 @@ export class DialWatch {
 
   private constructor() {
     const { dials } = this;
-    const connect = Socket.prototype.connect as Connect;
+    const connect = Reflect.get(Socket.prototype, 'connect') as Connect;
     this.#connect = connect;
     const watched: Connect = function (this: Socket, ...parameters) {
       const [first] = parameters;
@@ -31,7 +31,7 @@ export class DialWatch {
       dials.push(`${options.host ?? 'localhost'} ${options.port}`);
       return connect.apply(this, [...parameters]);
     };
-    Socket.prototype.connect = watched as typeof Socket.prototype.connect;
+    Socket.prototype.connect = watched;
   }
 
   /** `ports`: of the origins, on 127.0.0.1; all other loopback addresses are listened at, too. */
@@ -54,7 +54,7 @@ export class DialWatch {
   }
 
   async stop(): Promise<void> {
-    Socket.prototype.connect = this.#connect as typeof Socket.prototype.connect;
+    Socket.prototype.connect = this.#connect;
     await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
 

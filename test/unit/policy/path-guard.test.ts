@@ -131,9 +131,9 @@ test('where a pattern ends within a segment, that goes on', () => {
 
 /** Spellings by which somebody might say the same: each changes the text, and some program undoes it. */
 const escape = (text: string, which: (i: number) => boolean): string =>
-  [...text]
-    .map((one, i) => (which(i) ? `%${one.charCodeAt(0).toString(16).padStart(2, '0')}` : one))
-    .join('');
+  Array.from(text, (one, i) => (which(i) ? `%${one.charCodeAt(0).toString(16).padStart(2, '0')}` : one)).join(
+    '',
+  );
 
 const bits = fc.array(fc.boolean(), { minLength: 40, maxLength: 40 });
 
