@@ -23,7 +23,7 @@ export interface Http1Request {
     /** Bytes; null: unknown. */
     readonly length: number | null;
     /** Flat list as it came; whole once the body is. */
-    readonly trailers?: readonly string[];
+    readonly trailers: readonly string[];
   } | null;
 }
 
@@ -57,8 +57,8 @@ export function requestText(request: Http1Request, payload: object | null): stri
 
 /** What a chunked body ends with. Throws UnsafeField. */
 export function endOfChunks({ body }: Http1Request): string {
-  const raw = body?.trailers;
-  if (raw === undefined || raw.length === 0) return lastChunk(NO_TRAILERS);
+  const raw = body?.trailers ?? NO_TRAILERS;
+  if (raw.length === 0) return lastChunk(NO_TRAILERS);
   const kept: string[] = [];
   forwardTrailers(raw, kept);
   return lastChunk(kept);

@@ -42,6 +42,8 @@ const DONE: IteratorResult<Buffer, undefined> = { done: true, value: undefined }
 
 const OVER = new Error('the attempt is over');
 
+const NO_TRAILERS: readonly string[] = [];
+
 /** One attempt's view of the body, from its first byte. */
 export class BodyReader implements AsyncIterableIterator<Buffer, undefined> {
   readonly #body: RequestBody;
@@ -104,6 +106,8 @@ export class BodyReader implements AsyncIterableIterator<Buffer, undefined> {
 
 /** Where a body comes from: it flows from the moment on in which somebody listens. */
 export interface BodySource {
+  /** Behind the body, as a flat list; whole before its end is told. */
+  readonly trailers?: readonly string[];
   on(event: 'data', listener: (chunk: Buffer) => void): unknown;
   on(event: 'end', listener: () => void): unknown;
   off(event: 'data', listener: (chunk: Buffer) => void): unknown;
@@ -168,6 +172,11 @@ export class RequestBody {
     if (!this.#keeping) this.refusal = 'larger than replayBytes';
     source.on('data', this.#onData);
     source.on('end', this.#onEnd);
+  }
+
+  /** What came behind it, as a flat list; whole once it is. */
+  get trailers(): readonly string[] {
+    return this.#source.trailers ?? NO_TRAILERS;
   }
 
   get complete(): boolean {
