@@ -181,7 +181,9 @@ test('only one file opens connections to origins, and it asks the address guard'
   const dialling =
     /import [^;]*\b(?:connect|createConnection|request|get|Agent|fetch)\b[^;]* from 'node:(?:net|tls|https?|http2|dgram)'/;
   const dials = SOURCES.filter(
-    (path) => dialling.test(read(path)) || /\bfetch\(/.test(withoutComments(read(path))),
+    (path) =>
+      dialling.test(read(path)) ||
+      /(?:^|[=(\s])(?:await )?(?:globalThis\.)?fetch\(/.test(withoutComments(read(path))),
   );
   // These speak over a socket that they are handed.
   const handed = ['src/downstream/upgrade.ts', 'src/upstream/http2-session.ts'];

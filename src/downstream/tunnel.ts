@@ -107,7 +107,7 @@ export class Tunnel implements OpeningListener {
       return;
     }
     // What is inside is asked about by itself.
-    if (undecided) exchange.wouldRefuse = null;
+    if (undecided && exchange.wouldRefuse?.startsWith('access_denied')) exchange.wouldRefuse = null;
     const plainOnly = !ports.includes(port) && port === HTTP_PORT && protocols.includes('http');
     if (!ports.includes(port) && !plainOnly) {
       const denial = admission.settle(exchange, new OutriggerError('tunnel_port_denied', `port ${port}`));

@@ -226,3 +226,44 @@ test('ways and ports: the table finds what a plain search finds, for requests an
     { numRuns: 3_000 },
   );
 });
+
+const accessOf = (routes: Route[], path: string, byDefault: 'allow' | 'deny' = 'allow'): string =>
+  new RouteTable(routes, { ...fallback, access: byDefault }).match(
+    'GET',
+    { scheme: 'https', host: 'a', port: 443 },
+    path,
+  ).name;
+
+test('where access depends on a path every reading of it counts, and nowhere else', () => {
+  const open = route('open', { paths: ['/open/*'] });
+  const closed: Route = { ...route('closed', { paths: ['/admin/*'] }), access: 'deny' };
+  for (const path of ['/open/../admin/x', '/open/%2e%2e/admin/x', '/open/..%252fadmin/x']) {
+    assert.equal(accessOf([open, closed], path), 'closed', path);
+    assert.equal(accessOf([closed, open], path), 'closed', path);
+    assert.equal(accessOf([open], path, 'deny'), 'default', path);
+    assert.equal(accessOf([open], path), 'open', 'it only chooses a policy');
+  }
+  assert.equal(accessOf([open, closed], '/open/%41'), 'open');
+  assert.equal(accessOf([closed, open], '/Admin/x'), 'closed');
+  // Behind every denial a path chooses a policy again.
+  assert.equal(accessOf([closed, route('late', { paths: ['/late/*'] })], '/late/../x'), 'late');
+});
+
+test('a route for clients is for these and for nobody else', () => {
+  const routes = [
+    { ...route('pay', { clients: ['payments', 'batch'] }), https: 'tunnel' as const },
+    { ...route('rest', { hosts: ['a'] }), https: 'intercept' as const },
+  ];
+  const table = new RouteTable(routes, fallback);
+  const there = { scheme: 'https', host: 'a', port: 443 } as const;
+  for (const [client, name] of [
+    ['payments', 'pay'],
+    ['batch', 'pay'],
+    ['other', 'rest'],
+    [null, 'rest'],
+  ] as const) {
+    assert.equal(table.match('GET', there, '/', client).name, name);
+    assert.equal(table.connecting('a', 443, client)?.name, name);
+    assert.equal(table.asksFor(routes[0] as Route, 'GET', '/', client), name === 'pay');
+  }
+});
