@@ -41,8 +41,9 @@ export class BodyGate {
     if (body.complete || this.#options.refuses(exchange)) return null;
     if (!body.gatherable) return this.#stream(exchange, body);
     return new Promise((resolve, reject) => {
-      const done = (): void => resolve(body.complete ? undefined : (this.#stream(exchange, body) ?? undefined));
-      new Gathering(exchange, body, done, reject);
+      const done = (): void =>
+        resolve(body.complete ? undefined : (this.#stream(exchange, body) ?? undefined));
+      new Gathering(exchange, body, done, reject).begin();
     });
   }
 
@@ -104,42 +105,39 @@ class Gathering implements Pending {
   readonly #body: Body;
   readonly #done: () => void;
   readonly #reject: (error: OutriggerError) => void;
-  readonly #idle: NodeJS.Timeout;
-  readonly #total: NodeJS.Timeout | null = null;
+  #idle: NodeJS.Timeout | null = null;
+  #total: NodeJS.Timeout | null = null;
 
-  constructor(
-    exchange: Exchange,
-    body: Body,
-    done: () => void,
-    reject: (error: OutriggerError) => void,
-  ) {
+  constructor(exchange: Exchange, body: Body, done: () => void, reject: (error: OutriggerError) => void) {
     this.#exchange = exchange;
     this.#body = body;
     this.#done = done;
     this.#reject = reject;
+  }
+
+  begin(): void {
+    const exchange = this.#exchange;
     const { idleMs, totalMs } = exchange.route.policy.timeouts;
-    this.#idle = setTimeout(
-      () => this.cancel(new OutriggerError('request_body_stalled', `after ${idleMs} ms`)),
-      idleMs,
-    );
+    const stalled = (): void => this.cancel(new OutriggerError('request_body_stalled', `after ${idleMs} ms`));
+    this.#idle = setTimeout(stalled, idleMs);
     if (totalMs !== null) {
-      const left = totalMs - (performance.now() - exchange.startedAt);
+      const leftMs = totalMs - (performance.now() - exchange.startedAt);
       const late = (): void =>
         this.cancel(new OutriggerError('total_timeout', `${totalMs} ms, while ${exchange.phase}`));
-      this.#total = setTimeout(late, Math.max(left, 1));
+      this.#total = setTimeout(late, Math.max(leftMs, 1));
     }
     exchange.phase = 'receiving the body';
     exchange.pending = this;
-    body.onProgress = this.#progress;
+    this.#body.onProgress = this.#progress;
     // Nobody has refused it: a caller that waits for 100 Continue may send it.
-    body.want();
+    this.#body.want();
   }
 
   #progress = (): void => {
     if (this.#body.complete || !this.#body.gatherable) {
       this.#stop();
       this.#done();
-    } else this.#idle.refresh();
+    } else this.#idle?.refresh();
   };
 
   cancel(error: OutriggerError): void {
@@ -148,7 +146,7 @@ class Gathering implements Pending {
   }
 
   #stop(): void {
-    clearTimeout(this.#idle);
+    if (this.#idle) clearTimeout(this.#idle);
     if (this.#total) clearTimeout(this.#total);
     this.#body.onProgress = null;
     if (this.#exchange.pending === this) this.#exchange.pending = null;
@@ -169,14 +167,7 @@ class Place implements Pending, Releasable {
   #reject: ((error: OutriggerError) => void) | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(
-    gate: BodyGate,
-    key: string,
-    places: Places,
-    most: number,
-    exchange: Exchange,
-    body: Body,
-  ) {
+  constructor(gate: BodyGate, key: string, places: Places, most: number, exchange: Exchange, body: Body) {
     this.#gate = gate;
     this.key = key;
     this.places = places;

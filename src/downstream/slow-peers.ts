@@ -14,6 +14,9 @@ import type { BodyLimits } from '../policy/policy.ts';
 const LOOK_MS = 1_000;
 const LOOK_MS_MIN = 20;
 
+/** So many are ended at once; then others have a turn. */
+const ENDED_AT_ONCE = 32;
+
 /** What an exchange owes may be looked at so many times in one window. */
 const LOOKS = 5;
 
@@ -26,6 +29,8 @@ export class SlowPeers {
   #timer: NodeJS.Timeout | null = null;
   /** Those that could make place, as of the last look, the slowest last. */
   #spare: Exchange[] = [];
+  /** Too slow, and yet to be ended. */
+  #late: Exchange[] = [];
 
   /** `windowsMs`: of all policies. */
   constructor(live: ReadonlySet<Exchange>, windowsMs: readonly number[]) {
@@ -61,10 +66,25 @@ export class SlowPeers {
     for (const exchange of this.#live) {
       const { flow } = exchange;
       if (flow === null || exchange.finished || exchange.aborted !== null) continue;
-      if (judge(exchange, flow, now) && flow.holds) spare.push(exchange);
+      const pace = paceOf(exchange, flow, now);
+      if (pace === 'late') this.#late.push(exchange);
+      else if (pace === 'slow' && flow.holds) spare.push(exchange);
     }
+    this.#endLate();
     this.#spare = spare.sort((a, b) => slownessOf(a) - slownessOf(b));
     if (spare.length > 0) this.#relieve();
+  };
+
+  #endLate = (): void => {
+    for (const { flow, route, finished, aborted } of this.#late.splice(0, ENDED_AT_ONCE)) {
+      const mark = flow?.mark;
+      if (!flow || !mark || finished || aborted !== null) continue;
+      const ms = mark.lastAt - mark.since;
+      const rate = ((mark.last - mark.from) * 1_000) / ms;
+      const detail = `${rate.toFixed(1)} bytes per second of ${route.policy.limits.minRate}`;
+      flow.tooSlow(mark.owing, `${detail} over ${Math.round(ms)} ms`);
+    }
+    if (this.#late.length > 0) setImmediate(this.#endLate);
   };
 
   /** Where exchanges wait for connections that callers hold up, the slowest of these make place. */
@@ -106,33 +126,29 @@ function isBelow({ minRate }: BodyLimits, bytes: number, ms: number): boolean {
   return minRate !== null && bytes * 1_000 < minRate * ms;
 }
 
-/** Ends what is too slow. True: it could make place for others. */
-function judge({ route }: Exchange, flow: Flow, now: number): boolean {
+/** Late: it has been below the rate for a window. Slow: since the last look, and by its caller. */
+function paceOf({ route }: Exchange, flow: Flow, now: number): 'late' | 'slow' | null {
   const { owing, mark } = flow;
   const { limits } = route.policy;
   if (owing === null || limits.minRate === null) {
     flow.mark = null;
-    return false;
+    return null;
   }
   const moved = flow.moved(owing);
   if (mark === null || mark.owing !== owing) {
     flow.mark = { owing, since: now, from: moved, last: moved, lastAt: now, slow: 0 };
-    return false;
+    return null;
   }
   const bytes = moved - mark.from;
   const ms = now - mark.since;
-  if (ms >= limits.minRateWindowMs && bytes > 0 && owing !== 'stream') {
-    if (isBelow(limits, bytes, ms)) {
-      const rate = `${((bytes * 1_000) / ms).toFixed(1)} bytes per second, of ${limits.minRate}`;
-      flow.tooSlow(owing, `${rate} over ${Math.round(ms)} ms`);
-      return false;
-    }
-    mark.since = now;
-    mark.from = moved;
-  }
   if (isBelow(limits, moved - mark.last, now - mark.lastAt)) mark.slow++;
   else mark.slow = 0;
   mark.last = moved;
   mark.lastAt = now;
-  return mark.slow > 0 && BY_CALLER.has(owing);
+  if (ms >= limits.minRateWindowMs && bytes > 0 && owing !== 'stream') {
+    if (isBelow(limits, bytes, ms)) return 'late';
+    mark.since = now;
+    mark.from = moved;
+  }
+  return mark.slow > 0 && BY_CALLER.has(owing) ? 'slow' : null;
 }

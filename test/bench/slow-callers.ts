@@ -11,7 +11,8 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { median } from './contender.ts';
 
-const [slow = '10000', rounds = '3', seconds = '20'] = process.argv.slice(2);
+const [slow = '10000', rounds = '3', seconds = '20', kinds = 'head,body,chunked,reader'] =
+  process.argv.slice(2);
 const SLOW = Number(slow);
 const RATE = 500;
 /** Processes of slow callers, each with an address of its own. */
@@ -35,7 +36,7 @@ const scriptOf = (name: string): string => new URL(name, import.meta.url).pathna
 
 async function start(name: string): Promise<{ child: ChildProcess; port: number }> {
   const child = spawn(process.execPath, [scriptOf(name)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [data] = (await once(child.stdout as NonNullable<typeof child.stdout>, 'data')) as [Buffer];
+  const [data] = (await once(child.stdout, 'data')) as [Buffer];
   return { child, port: Number.parseInt(data.toString(), 10) };
 }
 
@@ -51,7 +52,9 @@ const sidecar = await start('outrigger.ts');
 const load = fork(scriptOf('steady-load.ts'), [String(sidecar.port), String(small.port), String(RATE)]);
 
 const rssKib = (): number =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${sidecar.child.pid}/status`, 'latin1'))?.[1] ?? Number.NaN);
+  Number(
+    /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${sidecar.child.pid}/status`, 'latin1'))?.[1] ?? Number.NaN,
+  );
 
 async function measure(ms: number): Promise<Steady> {
   await ask<Steady>(load);
@@ -81,17 +84,18 @@ for (let round = 1; round <= Number(rounds); round++) {
       `127.0.0.${i + 2}`,
       String(small.port),
       String(big.port),
+      kinds,
     ]),
   );
   let connected = 0;
-  const arriving = measure(0);
-  await arriving;
+  await ask<Steady>(load);
   const deadline = performance.now() + 60_000;
   while (connected < SLOW * 0.9 && performance.now() < deadline) {
     await sleep(500);
     const told = await Promise.all(crowds.map((crowd) => ask<Crowd>(crowd)));
     connected = told.reduce((sum, one) => sum + one.connected, 0);
   }
+  await sleep(SETTLE_MS);
   const arrival = await ask<Steady>(load);
   say(`round ${round}: while they come`, arrival);
   const beside = await measure(Number(seconds) * 1_000);

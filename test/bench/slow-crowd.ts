@@ -1,14 +1,21 @@
 /**
  * Slow callers, one byte per second each, in a process of their own: slow heads, slow bodies of known length, slow
- * chunked bodies, slow readers of a large response, in turn. Who is turned away comes again. Tells its parent
+ * chunked bodies, slow readers of a large response, as its arguments say. Who is turned away comes again. Tells its parent
  * how many are connected, and what became of those that were turned away.
  */
 import { connect, type Socket } from 'node:net';
 
-const [port, count, address, small, big] = process.argv.slice(2) as [string, string, string, string, string];
+const [port, count, address, small, big, kinds] = process.argv.slice(2) as [
+  string,
+  string,
+  string,
+  string,
+  string,
+  string,
+];
 
-const KINDS = ['head', 'body', 'chunked', 'reader'] as const;
-type Kind = (typeof KINDS)[number];
+type Kind = 'head' | 'body' | 'chunked' | 'reader';
+const KINDS = kinds.split(',') as Kind[];
 
 const SLICES = 50;
 /** So many connect in one slice of a second. */
@@ -61,7 +68,8 @@ function come(caller: SlowCaller): void {
     if (start === null) return;
     caller.status = start.toString('latin1').slice(9);
     // Nothing is left to be slow with.
-    if (caller.kind !== 'reader' || caller.status !== '200') leave(caller, REST);
+    if (caller.kind !== 'reader' || caller.status !== '200')
+      leave(caller, caller.status === '503' ? REST : 1);
   });
   socket.on('error', () => {});
   socket.once('close', (_failed) => {
