@@ -16,6 +16,7 @@ import { type HeadBounds, HeadFault } from '../http1/head-fault.ts';
 import { FAULT, HeadReader, MORE } from '../http1/head-reader.ts';
 import { readResponseHead } from '../http1/response-head.ts';
 import { onCloseNotify } from './close-notify.ts';
+import { authenticatesConnection } from './connection-credentials.ts';
 import { faultOf, Http1Fault } from './http1-fault.ts';
 import { framingOf, isBodiless } from './http1-framing.ts';
 import { goesAtOnce, type Http1Request, requestText } from './http1-request.ts';
@@ -83,6 +84,8 @@ export class Http1Session implements StreamController, BodySink, UploadOwner {
   #left = 0;
   #chunks: ChunkedReader | null = null;
   #keepAlive = false;
+  /** Of somebody, from the request under way on. */
+  #authenticated = false;
   #paused = false;
   /** The rest of the request; null: it is out, or not wanted. */
   #upload: Http1Upload | null = null;
@@ -170,6 +173,7 @@ export class Http1Session implements StreamController, BodySink, UploadOwner {
     }
     this.#stage = HEAD;
     this.#method = request.method;
+    this.#authenticated = authenticatesConnection(request.headers);
     this.#requestOut = false;
     const socket = this.#socket;
     socket.write(text, 'latin1');
@@ -326,7 +330,7 @@ export class Http1Session implements StreamController, BodySink, UploadOwner {
     this.#stage = IDLE;
     this.#chunks = null;
     if (surplus || !this.#requestOut) this.doubtful = true;
-    if (this.doubtful || !this.#keepAlive) this.open = false;
+    if (this.doubtful || !this.#keepAlive || this.#authenticated) this.open = false;
     this.#stopUpload();
     // What comes on it from here on must be seen.
     this.resume();

@@ -47,8 +47,10 @@ function closes({ start: [, , version], fields }: ReferenceMessage): boolean {
 }
 
 /** RFC 6455, section 4.1: whatever its answer is, nothing need follow it. */
-function shakesHands({ start: [method], fields }: ReferenceMessage): boolean {
-  return method === 'GET' && /websocket/i.test(valuesOf(fields, 'upgrade').join());
+function shakesHands({ start: [method, , version], fields, framing, body }: ReferenceMessage): boolean {
+  if (method !== 'GET' || version !== 'HTTP/1.1' || framing === 'chunked' || body.length > 0) return false;
+  const upgrades = /(^|,)\s*upgrade\s*($|,)/i.test(valuesOf(fields, 'connection').join());
+  return upgrades && /(^|,)\s*websocket\s*($|,)/i.test(valuesOf(fields, 'upgrade').join());
 }
 
 export function planOf(bytes: Buffer, authority: string): Plan {

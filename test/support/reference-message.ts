@@ -92,9 +92,10 @@ function framingOf(fields: readonly FieldLine[], version: string): number | 'chu
   }
   const [first] = lengths;
   if (first === undefined) return null;
-  if (lengths.some((one) => one !== first)) throw new Invalid('lengths that differ');
   if (!/^[0-9]+$/.test(first) || !Number.isSafeInteger(Number(first)))
     throw new Invalid('a length that is no number');
+  if (lengths.some((one) => !/^[0-9]+$/.test(one) || Number(one) !== Number(first)))
+    throw new Invalid('lengths that differ');
   return Number(first);
 }
 
@@ -191,9 +192,10 @@ export function readResponse(bytes: Buffer, from: number, method: string, ended:
     const [, version = '', status = '', reason = ''] = parts;
     const [fields, at] = fieldLines(bytes, next, null);
     const start = [version, status, reason] as const;
-    const framing = framingOf(fields, version);
-    begun(start);
     const code = Number(status);
+    // RFC 9110, section 15.2: an interim response has no body, whatever it says.
+    const framing = code < 200 ? null : framingOf(fields, version);
+    begun(start);
     const tunnel = method === 'CONNECT' && code >= 200 && code < 300;
     if (code < 200 || code === 204 || code === 304 || method === 'HEAD' || tunnel)
       return { start, fields, framing: 'none', ...sizedBody(bytes, at, 0) };
