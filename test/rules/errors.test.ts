@@ -19,13 +19,13 @@ test('E01 every error has a token of RFC 9209 and a status that goes with it', (
 });
 
 test('E01 what goes wrong on the way has its token: name, address, connection, response', async () => {
-  const closed = await RawOrigin.start(() => {});
-  const { port } = closed;
-  await closed.close();
   await stage(
     'policy: { retry: { attempts: 1 } }',
     async (cast) => {
       const silent = await cast.rawOrigin((socket) => socket.end());
+      const closed = await RawOrigin.start(() => {});
+      const { port } = closed;
+      await closed.close();
       for (const [url, status, token] of [
         ['http://nowhere.test/', 502, 'dns_error'],
         [`http://127.0.0.1:${port}/`, 502, 'connection_refused'],
