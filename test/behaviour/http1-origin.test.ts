@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { createSecureContext, createServer } from 'node:tls';
 import { stage } from '../support/cast.ts';
+import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { eachHead, messagesOf } from '../support/messages.ts';
 import { onHead } from '../support/origin.ts';
 import { until } from '../support/until.ts';
@@ -135,3 +137,44 @@ test('an early refusal is relayed, the rest of the upload does not go up, and th
     caller.leave();
     assert.equal((await cast.sidecar.line()).status, 413);
   }));
+
+const certificates = makeCertificates();
+
+test('over TLS a body that ends with the connection is whole with a close_notify, and cut without one', {
+  skip: certificates === null ? 'it needs openssl' : false,
+}, () => {
+  const { good, ca } = certificates as Certificates;
+  return stage(
+    '',
+    async (cast) => {
+      let honest = true;
+      const beneath = new Set<Socket>();
+      const server = createServer(good, (socket) => {
+        socket.on('error', () => {});
+        socket.on('data', () =>
+          socket.write('HTTP/1.1 200 OK\r\n\r\nall of it', () => {
+            if (honest) socket.end();
+            else for (const one of beneath) one.end();
+          }),
+        );
+      });
+      const front = createTcpServer({ allowHalfOpen: true }, (socket) => {
+        beneath.add(socket);
+        socket.on('error', () => {}).on('close', () => beneath.delete(socket));
+        server.emit('connection', socket);
+      });
+      await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
+      cast.atEnd(() => {
+        for (const socket of beneath) socket.destroy();
+        return new Promise((resolve) => front.close(resolve));
+      });
+      const url = `https://127.0.0.1:${(front.address() as AddressInfo).port}/`;
+      assert.equal((await cast.call(url)).text, 'all of it');
+      honest = false;
+      await assert.rejects(cast.call(url));
+      const line = await cast.sidecar.line(2);
+      assert.deepEqual([line.outcome, line.error], ['truncated', 'http_response_incomplete']);
+    },
+    { secureContext: createSecureContext({ ca }) },
+  );
+});
