@@ -50,14 +50,15 @@ export class BodyGate {
   #stream(exchange: Exchange, body: Body): Promise<void> | null {
     if (body.received >= ENOUGH_BYTES) return null;
     const { target, route } = exchange;
-    const key = (target as NonNullable<Exchange['target']>).origin;
+    const { origin: key, scheme } = target as NonNullable<Exchange['target']>;
     let places = this.#places.get(key);
     if (!places) {
       places = { held: 0, waiting: new Set() };
       this.#places.set(key, places);
     }
     const { connections } = route.policy.pool;
-    const most = Math.max(1, Math.floor((route.http2 ? connections * STREAMS : connections) / 2));
+    const streams = route.http2 && scheme === 'https' ? connections * STREAMS : connections;
+    const most = Math.max(1, Math.floor(streams / 2));
     const place = new Place(this, key, places, most, exchange, body);
     if (this.take(place)) return null;
     return new Promise((resolve, reject) => place.wait(resolve, reject));
@@ -175,6 +176,8 @@ class Place implements Pending, Releasable {
     this.#exchange = exchange;
     this.#body = body;
     body.onProgress = this.#progress;
+    // Then the rest is the origin's affair.
+    body.onAnswered = () => this.release();
     exchange.onFinish(this);
   }
 
@@ -195,7 +198,7 @@ class Place implements Pending, Releasable {
     this.#goOn('held');
   }
 
-  /** The origin has answered, so the body is its affair; or the exchange is over. */
+  /** The body has come, or the origin has answered without it, or the exchange is over. */
   release(): void {
     const was = this.#state;
     if (was === 'over') return;
