@@ -14,7 +14,7 @@ test('E01 every error has a token of RFC 9209 and a status that goes with it', (
   for (const [name, { token, status }] of Object.entries(ERRORS)) {
     assert.ok(TOKENS.has(token), `${name}: ${token}`);
     assert.ok(status >= 400 && status < 600 && status !== 428 && status !== 511, `${name}: ${status}`);
-    if (/timeout$/.test(token)) assert.equal(status, 504, name);
+    if (token.endsWith('timeout')) assert.equal(status, 504, name);
   }
 });
 
