@@ -31,6 +31,8 @@ export class BodyGate {
   /** By origin: those that go on, and those that wait. */
   readonly #places = new Map<string, Places>();
   #held = 0;
+  /** All together. */
+  waiting = 0;
 
   constructor(options: BodyGateOptions) {
     this.#options = options;
@@ -80,7 +82,7 @@ export class BodyGate {
       places.held--;
       this.#next(places);
       // The bound of the whole may have been in the way of others.
-      if (this.#places.size > 1) for (const other of this.#places.values()) this.#next(other);
+      if (this.waiting > 0) for (const other of this.#places.values()) this.#next(other);
     }
     if (places.held === 0 && places.waiting.size === 0 && this.#places.get(key) === places)
       this.#places.delete(key);
@@ -186,6 +188,7 @@ class Place implements Pending, Releasable {
     this.#resolve = resolve;
     this.#reject = reject;
     this.places.waiting.add(this);
+    this.#gate.waiting++;
     const { policy } = this.#exchange.route;
     const waitMs = waitMsOf(policy);
     const from = this.#body.received;
@@ -238,7 +241,7 @@ class Place implements Pending, Releasable {
   }
 
   #stop(): void {
-    this.places.waiting.delete(this);
+    if (this.places.waiting.delete(this)) this.#gate.waiting--;
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     this.#resolve = null;
