@@ -141,6 +141,8 @@ export class RequestBody {
   onAnswered: (() => void) | null = null;
   /** Called once, when more has come than may. */
   onTooLarge: (() => void) | null = null;
+  /** What of the trailers may go on; null: all. */
+  settleTrailers: ((raw: readonly string[]) => readonly string[]) | null = null;
   received = 0;
   /** Why nothing is kept any more; null: all is kept. */
   refusal: ReplayRefusal | null = null;
@@ -184,7 +186,8 @@ export class RequestBody {
 
   /** What came behind it, as a flat list; whole once it is. */
   get trailers(): readonly string[] {
-    return this.#source.trailers ?? NO_TRAILERS;
+    const { trailers = NO_TRAILERS } = this.#source;
+    return trailers.length === 0 || this.settleTrailers === null ? trailers : this.settleTrailers(trailers);
   }
 
   get complete(): boolean {
