@@ -128,7 +128,9 @@ export const golden = (mode: string): readonly Manifest[] => manifestsOf(goldenT
 /** The first line of a golden file. */
 export function originOf(mode: string): string {
   const sum = createHash('sha256');
-  const sources = globSync(['Chart.yaml', 'values.*', 'templates/*', 'dashboards/*'], { cwd: CHART });
+  const sources = globSync(['Chart.yaml', 'values.yaml', 'templates/*.{yaml,tpl}', 'dashboards/*'], {
+    cwd: CHART,
+  });
   const values = mode === 'defaults' ? [] : [`examples/${mode}.yaml`];
   for (const name of [...sources.toSorted(), ...values]) {
     sum

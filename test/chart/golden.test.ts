@@ -3,11 +3,9 @@
  * made of this very chart.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, globSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, globSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { Container } from 'kubernetes-types/core/v1.js';
 import { folder, outrigger } from '../support/process.ts';
 import { program, runWell } from '../support/program.ts';
 import {
@@ -18,16 +16,15 @@ import {
   goldenText,
   hasHelm,
   helm,
-  type Manifest,
   MODES,
   manifests,
   normal,
   originOf,
-  podOf,
   valuesOf,
 } from './chart.ts';
+import { proveConfined } from './confinement.ts';
+import { typeErrors } from './type-check.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
 const AGAIN = 'render them again with: UPDATE_GOLDEN=1 HELM=helm node --test test/chart/golden.test.ts';
 
 for (const mode of MODES) {
@@ -65,17 +62,7 @@ for (const mode of MODES) {
   });
 
   test(`${mode}: every container is confined, bounded and asked how it is`, () => {
-    for (const manifest of golden(mode)) {
-      const spec = podOf(manifest)?.spec;
-      if (spec === undefined) continue;
-      const at = `${manifest.kind} ${manifest.metadata.name}`;
-      assert.equal(spec.automountServiceAccountToken, false, at);
-      assert.ok(spec.securityContext?.runAsNonRoot, at);
-      for (const container of [...spec.containers, ...(spec.initContainers ?? [])]) {
-        confined(container, `${at}, ${container.name}`);
-        if (container.name === 'outrigger') proveOutrigger(container, at);
-      }
-    }
+    for (const manifest of golden(mode)) proveConfined(manifest);
   });
 }
 
@@ -105,42 +92,6 @@ test('the type check does find a misspelt key, a missing one and a wrong kind', 
   }
 });
 
-function confined({ securityContext, resources }: Container, at: string): void {
-  assert.equal(securityContext?.readOnlyRootFilesystem, true, at);
-  assert.equal(securityContext.allowPrivilegeEscalation, false, at);
-  assert.deepEqual(securityContext.capabilities, { drop: ['ALL'] }, at);
-  assert.ok(resources?.requests?.['memory'] && resources.requests['cpu'] && resources.limits?.['memory'], at);
-}
-
-function proveOutrigger(container: Container, at: string): void {
-  assert.deepEqual(
-    container.securityContext,
-    {
-      allowPrivilegeEscalation: false,
-      capabilities: { drop: ['ALL'] },
-      privileged: false,
-      readOnlyRootFilesystem: true,
-      runAsGroup: 65532,
-      runAsNonRoot: true,
-      runAsUser: 65532,
-      seccompProfile: { type: 'RuntimeDefault' },
-    },
-    at,
-  );
-  const asked = [container.startupProbe, container.livenessProbe, container.readinessProbe];
-  assert.deepEqual(
-    asked.map((probe) => `${probe?.httpGet?.path} ${probe?.httpGet?.port}`),
-    ['/readyz 9464', '/livez 9464', '/readyz 9464'],
-    at,
-  );
-  const writable = (container.volumeMounts ?? []).filter(({ readOnly }) => readOnly !== true);
-  assert.deepEqual(
-    writable.filter(({ name }) => name !== 'outrigger-trust'),
-    [],
-    at,
-  );
-}
-
 /** The files of an authority as its Secret has them; null after the test was skipped. */
 async function makeAuthority(t: TestContext): Promise<string | null> {
   const openssl = program(t, 'openssl', 'openssl');
@@ -153,47 +104,4 @@ async function makeAuthority(t: TestContext): Promise<string | null> {
   });
   chmodSync(join(cwd, 'tls.key'), 0o600);
   return cwd;
-}
-
-/** What the compiler says of the manifests as literals. */
-function typeErrors(t: TestContext, all: readonly Manifest[]): string[] {
-  const at = folder(t);
-  mkdirSync(join(at, 'node_modules'));
-  symlinkSync(join(ROOT, 'node_modules/kubernetes-types'), join(at, 'node_modules/kubernetes-types'), 'dir');
-  const own = 'monitoring.coreos.com/v1';
-  const moduleOf = (apiVersion: string): string => {
-    if (apiVersion === own) return join(import.meta.dirname, 'prometheus-operator.ts');
-    const [version, group = 'core'] = apiVersion.split('/').toReversed();
-    return `kubernetes-types/${group.replace('.k8s.io', '')}/${version}.js`;
-  };
-  const lines = all.map(
-    (manifest, i) =>
-      `export const manifest${i}: import('${moduleOf(manifest.apiVersion)}').${manifest.kind} = ${JSON.stringify(manifest)};`,
-  );
-  writeFileSync(join(at, 'manifests.ts'), lines.join('\n'));
-  const options = [
-    '--noEmit',
-    '--strict',
-    '--module',
-    'nodenext',
-    '--target',
-    'es2024',
-    '--allowImportingTsExtensions',
-    '--types',
-    '',
-    '--pretty',
-    'false',
-  ];
-  try {
-    execFileSync(join(ROOT, 'node_modules/.bin/tsc'), [...options, 'manifests.ts'], {
-      cwd: at,
-      encoding: 'utf8',
-      stdio: 'pipe',
-    });
-    return [];
-  } catch (error) {
-    const { stdout } = error as { stdout?: string };
-    if (stdout === undefined) throw error;
-    return stdout.trim().split('\n');
-  }
 }

@@ -92,6 +92,12 @@ test("the README's table has every value with its default", () => {
   else assert.equal(readme, updated, 'UPDATE_README=1 node --test test/chart/values.test.ts');
 });
 
+test('the chart is of the version of the program', () => {
+  const { version } = JSON.parse(read('../package.json')) as { version: string };
+  const { appVersion } = parse(read('Chart.yaml')) as { appVersion: string };
+  assert.equal(appVersion, version);
+});
+
 test("every link of the chart's README leads somewhere", () => {
   const readme = read('README.md');
   const anchors = [...readme.matchAll(/^#+ (.+)$/gm)].map(
