@@ -45,8 +45,8 @@ explanations of Outrigger name the team's own lines.
 {{- define "outrigger.configuration.chart" -}}
 # What the chart sets, laid over outrigger.yaml.
 listen:
-  proxy: "{{ ternary "0.0.0.0" "127.0.0.1" (eq .Values.mode "gateway") }}:{{ int .Values.ports.proxy }}"
-  telemetry: "0.0.0.0:{{ int .Values.ports.telemetry }}"
+  proxy: "{{ ternary .Values.listenAddress "127.0.0.1" (eq .Values.mode "gateway") }}:{{ int .Values.ports.proxy }}"
+  telemetry: "{{ .Values.listenAddress }}:{{ int .Values.ports.telemetry }}"
 shutdown:
   drainTimeout: {{ int .Values.drainTimeoutSeconds }}s
 {{- if include "outrigger.intercepts" . }}

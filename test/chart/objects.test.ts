@@ -77,6 +77,18 @@ test('gateway: it listens for the whole network; a sidecar for its own pod alone
     assert.match(configuration(mode)['chart.yaml'] ?? '', /proxy: "?127\.0\.0\.1:3128/, mode);
 });
 
+test('in a cluster with IPv6 both listen for it, and a sidecar still for its own pod alone', (t) => {
+  if (!hasHelm(t)) return;
+  for (const [mode, proxy] of [
+    ['sidecar', '127.0.0.1:3128'],
+    ['gateway', '[::]:3128'],
+  ] as const) {
+    const { data } = only(manifests({ set: [`mode=${mode}`, 'listenAddress=[::]'] }), 'ConfigMap');
+    const listen = `proxy: "${proxy}"\n  telemetry: "[::]:9464"`;
+    assert.ok(data?.['chart.yaml']?.includes(listen), data?.['chart.yaml']);
+  }
+});
+
 test('every selector finds the pods that it is meant for, and named ports are there', () => {
   const all = golden('gateway');
   const deployment = only(all, 'Deployment');
