@@ -4,9 +4,10 @@ retries, circuit breaking and request IDs, in one place.
 
 usage:
   outrigger [run] [--config FILE]...    start; later files override earlier ones, key by key
-  outrigger check [--config FILE]...    validate; print every problem as file:line:column: message,
-                                        and warn of what cannot apply
+  outrigger check [--config FILE]...    validate: every problem as file:line:column: message
   outrigger env [--config FILE]...      print what the application needs: eval "$(outrigger env)"
+  outrigger exec [...] -- COMMAND...    start, then COMMAND with what env prints; end when it ends
+  outrigger wait [...] [--timeout 10s]  return when the sidecar is ready: 0, or in vain: 1
   outrigger --help | help               this text
   outrigger --version                   the version
 
@@ -15,7 +16,8 @@ configuration, weakest first:
   OUTRIGGER__<PATH>, for example OUTRIGGER__LISTEN__PROXY=127.0.0.1:8080
   In texts of a file: \${NAME}, \${NAME:-default}, \${file:PATH}; $\${ is a literal \${.
 
-exit codes: 0 done, 1 failed, 2 wrong usage or invalid configuration
+exit codes: 0 done, 1 failed, 2 wrong usage or invalid configuration; of exec: COMMAND's,
+  128 + n if signal n ended it, 126 if it may not be executed, 127 if it is not there
 
 then, for the application: HTTP_PROXY=http://127.0.0.1:3128, or eval "$(outrigger env)"
 `;

@@ -31,7 +31,7 @@ test('help and version win over everything that is right', () => {
 test('wrong usage is one line with what was probably meant and a hint to --help', () => {
   const cases: [string[], RegExp][] = [
     [['chekc'], /unknown command "chekc"; did you mean check\?/],
-    [['frobnicate'], /unknown command "frobnicate"; the commands are run, check, env, help/],
+    [['frobnicate'], /unknown command "frobnicate"; the commands are run, check, env, exec, wait, help/],
     [['--confg', 'a'], /unknown option --confg; did you mean --config\?/],
     [['-x'], /unknown option -x/],
     [['--config'], /--config needs the name of a file/],
@@ -40,6 +40,15 @@ test('wrong usage is one line with what was probably meant and a hint to --help'
     [['--help=yes'], /--help takes no value/],
     [['check', 'a.yaml'], /check takes no "a.yaml"; files are given with --config FILE/],
     [['run', '--', 'x'], /run takes no "x"/],
+    [['exec'], /exec needs its command after --/],
+    [['exec', '--'], /exec needs its command after --/],
+    [['exec', '--', ''], /exec needs its command after --/],
+    [['exec', 'true'], /exec needs its command after --/],
+    [['exec', 'true', '--', 'x'], /exec needs its command after --/],
+    [['wait', '--timeout'], /--timeout needs a duration/],
+    [['wait', '--timeout', 'soon'], /--timeout needs a duration/],
+    [['run', '--timeout', '1s'], /run takes no --timeout/],
+    [['wait', 'x'], /wait takes no "x"/],
   ];
   for (const [argv, pattern] of cases) {
     const result = parseArguments(argv);
@@ -47,6 +56,25 @@ test('wrong usage is one line with what was probably meant and a hint to --help'
     assert.match(result.message, pattern);
     assert.match(result.message, /^outrigger: [^\n]* \(see outrigger --help\)$/);
   }
+});
+
+test('exec takes everything after -- as it is', () => {
+  const argv = ['exec', '--config', 'a.yaml', '--', 'curl', '--help', '-x', '--config', '--', 'b'];
+  assert.deepEqual(parseArguments(argv), {
+    command: 'exec',
+    files: ['a.yaml'],
+    argv: ['curl', '--help', '-x', '--config', '--', 'b'],
+  });
+  assert.deepEqual(parseArguments(['exec', '--help', '--', 'x']), { command: 'help' });
+});
+
+test('wait has ten seconds, or what is said', () => {
+  assert.deepEqual(parseArguments(['wait']), { command: 'wait', files: [], timeoutMs: 10_000 });
+  assert.deepEqual(parseArguments(['--timeout=500ms', 'wait']), {
+    command: 'wait',
+    files: [],
+    timeoutMs: 500,
+  });
 });
 
 test('no command line makes it throw', () => {
