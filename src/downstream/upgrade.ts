@@ -139,6 +139,8 @@ export class Handshake implements Pending, StallWitness, Response {
   #trailers: readonly string[] | null = null;
   #failure: OutriggerError | null = null;
   #paused = false;
+  /** Of the body of an answer. */
+  #received = 0;
   #over = false;
 
   constructor(exchange: Exchange, far: UpgradeEnd, options: HandshakeOptions, observer: HandshakeObserver) {
@@ -244,6 +246,12 @@ export class Handshake implements Pending, StallWitness, Response {
       answer.on('error', ignore);
       return;
     }
+    // RFC 9110, section 15.4.5: a length that is not of what follows.
+    if (this.status !== 304 && this.#isTooLarge(this.length ?? 0)) {
+      answer.on('error', ignore);
+      this.#fail(new OutriggerError('response_too_large', `${this.length} bytes`));
+      return;
+    }
     this.#answer = answer;
     this.#headOut = true;
     this.#exchange.phase = 'in the body';
@@ -297,6 +305,11 @@ export class Handshake implements Pending, StallWitness, Response {
     return true;
   }
 
+  #isTooLarge(bytes: number): boolean {
+    const { responseBytes } = this.#exchange.route.policy.limits;
+    return responseBytes !== null && bytes > responseBytes;
+  }
+
   #malformed(detail: string): void {
     this.#fail(new OutriggerError('response_malformed', `${this.#origin}: ${detail}`));
   }
@@ -317,6 +330,16 @@ export class Handshake implements Pending, StallWitness, Response {
 
   #onData = (chunk: Buffer): void => {
     if (this.#over) return;
+    this.#received += chunk.length;
+    if (this.#isTooLarge(this.#received)) {
+      this.#fail(
+        new OutriggerError(
+          'response_too_large',
+          `more than ${this.#exchange.route.policy.limits.responseBytes} bytes`,
+        ),
+      );
+      return;
+    }
     const sink = this.#sink;
     if (sink === null) {
       this.#early.push(chunk);

@@ -415,6 +415,24 @@ test('an answer that is no 101 passes through whole, and the connection ends wit
     }
   }));
 
+test('an answer that is no 101 may be as large as policy.limits.responseBytes, and no larger', () =>
+  stage('policy: { limits: { responseBytes: 10B } }', async (cast) => {
+    const answers = [
+      ['Content-Length: 10\r\n\r\n0123456789', '404', 'completed'],
+      ['Content-Length: 11\r\n\r\n0123456789a', '502', 'failed'],
+      ['Transfer-Encoding: chunked\r\n\r\nb\r\n0123456789a\r\n0\r\n\r\n', '404', 'truncated'],
+    ] as const;
+    for (const [i, [rest, status, outcome]] of answers.entries()) {
+      const { url } = await answering(cast, `HTTP/1.1 404 Not Found\r\n${rest}`);
+      const raw = await cast.raw();
+      raw.write(handshakeOf(`${url}/`));
+      assert.equal((await raw.untilEnd()).slice(9, 12), status);
+      const line = await cast.sidecar.line(i + 1);
+      assert.equal(line.outcome, outcome);
+      if (outcome !== 'completed') assert.equal(line.error, 'http_response_body_size');
+    }
+  }));
+
 test('a 426 keeps its Upgrade', () =>
   stage('', async (cast) => {
     const { url } = await answering(
