@@ -136,8 +136,8 @@ export class Admission {
     const { observer, routes, fallback, requestId, ids, random, pseudonym, targets } = this.#options;
     const method = request.method ?? '';
     const url = request.url ?? '';
-    // A path that leads nowhere is what somebody asked for, all the same.
-    const path = way?.path ?? (inside === null && url.startsWith('/') ? url : '');
+    // A path that leads nowhere is what somebody asked for, all the same; a fragment is nobody's but the caller's.
+    const path = way?.path ?? (inside === null && url.startsWith('/') ? url.replace(/#.*/s, '') : '');
     let target: Target | null = way?.target ?? null;
     let via: Via = way?.via ?? 'forward';
     const caller = this.callerOf(request, inside);
