@@ -175,7 +175,7 @@ export class Interceptor {
     if (routes.dependsOnRequests(host, port)) {
       warn(
         fields,
-        'a client does not trust our certificate, and there is no tunnel for it: access depends on methods or paths',
+        'a client does not trust our certificate, and there is no tunnel for it: access depends on methods, paths or credentials',
       );
       return;
     }

@@ -64,6 +64,8 @@ export class RouteTable {
   dependsOnRequests(host: string, port: number): boolean {
     return this.#routes.some((route) => {
       const { paths, methods } = route.match;
+      // A credential that is refused would go in through what nobody looks into.
+      if (route.credentials?.caller === 'refuse') return isAbout(route, host, port);
       if (paths.length === 0 && methods.length === 0) return false;
       if (route.access === 'allow' && this.#fallback.access === 'allow') return false;
       return isAbout(route, host, port);
