@@ -4,7 +4,7 @@
  *
  * Rules: RFC 9113, section 8.3.1 (what :authority and Host say must be one), section 8.2.3 (the crumbs of
  * Cookie become one field again), section 8.1 (a body goes on until END_STREAM, whatever was announced).
- * Names that HTTP/2 forbids were refused by nghttp2. It opens nothing and decides nothing.
+ * A field that HTTP/2 forbids was dropped by nghttp2, or has ended its stream. It opens nothing and decides nothing.
  */
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
@@ -12,6 +12,7 @@ import { OutriggerError } from '../errors.ts';
 import type { Target } from '../exchange.ts';
 import { isNamed } from '../headers/field-names.ts';
 import type { HeadBounds } from '../http1/head-fault.ts';
+import { METHOD_MAX } from '../http1/request-head.ts';
 import type { CallerRequest } from './caller.ts';
 
 /** What a field takes in HTTP/1.1 beside its name and value, so that one bound means one size. */
@@ -108,6 +109,8 @@ function refusalOf(
   if (bytes > bounds.headBytes) return new OutriggerError('request_head_too_large', `${bytes} bytes`);
   if (fields > bounds.fields)
     return new OutriggerError('request_head_too_large', `more than ${bounds.fields} fields`);
+  if (method.length > METHOD_MAX)
+    return new OutriggerError('request_malformed', `a method of more than ${METHOD_MAX} characters`);
   return method === 'CONNECT' ? new OutriggerError('method_unsupported', 'CONNECT in HTTP/2') : null;
 }
 
