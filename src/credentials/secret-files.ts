@@ -55,7 +55,7 @@ export class SecretFiles {
     if (this.#files.length === 0) return;
     const later = (): void => {
       if (this.#closed) return;
-      this.#timer = setTimeout(() => void this.look(observer).then(later), intervalMs).unref();
+      this.#timer = setTimeout(() => void this.look(observer).finally(later), intervalMs).unref();
     };
     later();
   }
