@@ -137,7 +137,7 @@ export class Tokens {
       fetched = this.#fetch(this.#secret);
     } catch (thrown) {
       // A bug of ours; the route must not wait for ever for it.
-      fetched = Promise.reject(thrown as Error);
+      fetched = Promise.reject(thrown);
     }
     fetched.then(this.#fetched, this.#failed);
   }
