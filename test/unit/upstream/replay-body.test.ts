@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type BodyBounds, type BodyReader, ReplayBound, RequestBody } from '../../../src/upstream/replay-body.ts';
+import {
+  type BodyBounds,
+  type BodyReader,
+  ReplayBound,
+  RequestBody,
+} from '../../../src/upstream/replay-body.ts';
 import { until } from '../../support/until.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
