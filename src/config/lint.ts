@@ -24,6 +24,7 @@ export function lint(config: Config, written: MappingNode): Problem[] {
     lintTls(route, warn);
     lintPorts(route, config, warn);
     lintPrefix(route, warn);
+    lintDenial(route, config, warn);
     lintSecrets(route, warn, secretsOf(route.policy, written, ['routes', i, 'policy']));
   }
   for (const [path, name] of secretsOf(config.policy, written, ['policy'])) {
@@ -57,6 +58,16 @@ export function lint(config: Config, written: MappingNode): Problem[] {
 
 /** Warns if there is something at that place of the route. */
 type Warn = (keys: Path, message: string) => void;
+
+/** What is denied goes nowhere, unless that is only reported. */
+function lintDenial({ access, report, match }: Route, config: Config, warn: Warn): void {
+  if (report && access === 'allow') warn(['report'], 'is for nothing: the route denies nothing');
+  if (access === 'deny' && !report && !config.access.report)
+    warn(['addresses'], 'is for nothing: what the route matches is denied, so nothing is dialled');
+  const refused = match.ports.filter((port) => config.access.deniedPorts.includes(port));
+  if (access === 'deny' && refused.length > 0)
+    warn(['match', 'ports'], `names ${refused[0]}, which access.deniedPorts denies already`);
+}
 
 /** Whether anything was written that could have an effect. */
 function says(node: TreeNode): boolean {

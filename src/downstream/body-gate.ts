@@ -31,6 +31,8 @@ export class BodyGate {
   /** By origin: those that go on, and those that wait. */
   readonly #places = new Map<string, Places>();
   #held = 0;
+  /** All together. */
+  waiting = 0;
 
   constructor(options: BodyGateOptions) {
     this.#options = options;
@@ -50,14 +52,15 @@ export class BodyGate {
   #stream(exchange: Exchange, body: Body): Promise<void> | null {
     if (body.received >= ENOUGH_BYTES) return null;
     const { target, route } = exchange;
-    const key = (target as NonNullable<Exchange['target']>).origin;
+    const { origin: key, scheme } = target as NonNullable<Exchange['target']>;
     let places = this.#places.get(key);
     if (!places) {
       places = { held: 0, waiting: new Set() };
       this.#places.set(key, places);
     }
     const { connections } = route.policy.pool;
-    const most = Math.max(1, Math.floor((route.http2 ? connections * STREAMS : connections) / 2));
+    const streams = route.http2 && scheme === 'https' ? connections * STREAMS : connections;
+    const most = Math.max(1, Math.floor(streams / 2));
     const place = new Place(this, key, places, most, exchange, body);
     if (this.take(place)) return null;
     return new Promise((resolve, reject) => place.wait(resolve, reject));
@@ -79,7 +82,7 @@ export class BodyGate {
       places.held--;
       this.#next(places);
       // The bound of the whole may have been in the way of others.
-      if (this.#places.size > 1) for (const other of this.#places.values()) this.#next(other);
+      if (this.waiting > 0) for (const other of this.#places.values()) this.#next(other);
     }
     if (places.held === 0 && places.waiting.size === 0 && this.#places.get(key) === places)
       this.#places.delete(key);
@@ -175,6 +178,8 @@ class Place implements Pending, Releasable {
     this.#exchange = exchange;
     this.#body = body;
     body.onProgress = this.#progress;
+    // Then the rest is the origin's affair.
+    body.onAnswered = () => this.release();
     exchange.onFinish(this);
   }
 
@@ -183,6 +188,7 @@ class Place implements Pending, Releasable {
     this.#resolve = resolve;
     this.#reject = reject;
     this.places.waiting.add(this);
+    this.#gate.waiting++;
     const { policy } = this.#exchange.route;
     const waitMs = waitMsOf(policy);
     const from = this.#body.received;
@@ -195,7 +201,7 @@ class Place implements Pending, Releasable {
     this.#goOn('held');
   }
 
-  /** The origin has answered, so the body is its affair; or the exchange is over. */
+  /** The body has come, or the origin has answered without it, or the exchange is over. */
   release(): void {
     const was = this.#state;
     if (was === 'over') return;
@@ -235,7 +241,7 @@ class Place implements Pending, Releasable {
   }
 
   #stop(): void {
-    this.places.waiting.delete(this);
+    if (this.places.waiting.delete(this)) this.#gate.waiting--;
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     this.#resolve = null;

@@ -184,6 +184,7 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
     const response = this.#response;
     const { status, headers } = upstream;
     this.#upstream = upstream;
+    exchange.body?.onAnswered?.();
     this.prefixed?.prefix.rewriter.rewrite(headers, this.prefixed.host);
     headers.push(this.#requestIdHeader, exchange.id);
     headers.push('Proxy-Status', proxyStatusOf(exchange.attempts.length, status));
@@ -276,7 +277,9 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
     if (phase === 'sending the body' && this.exchange.attempt.witness?.stalledOn === 'origin')
       return 'request';
     if (!body.owed) return null;
-    return body.length === null ? 'stream' : 'upload';
+    if (body.length !== null) return 'upload';
+    // Once it is answered it may have nothing to say for as long as it likes.
+    return phase === 'sending the body' ? 'stream' : null;
   }
 
   get holds(): boolean {

@@ -132,7 +132,7 @@ export class Http1Caller implements PlaceHolder, ResponseHome {
     this.#ended = true;
     try {
       if (this.#state === EXCHANGE) this.#left();
-      else if (this.#state === HEAD && this.#kept === null) this.#endOfHeads();
+      else if ((this.#state === HEAD || this.#state === PREFACE) && this.#kept === null) this.#endOfHeads();
       else if (this.#state !== GONE && this.#kept === null) this.socket.end();
     } catch (thrown) {
       this.#broke(thrown);
@@ -371,7 +371,8 @@ export class Http1Caller implements PlaceHolder, ResponseHome {
   }
 
   #endOfHeads(): void {
-    if (this.#reader?.begun) this.#refuse(new OutriggerError('request_malformed', 'the head broke off'));
+    if (this.#state === PREFACE || this.#reader?.begun)
+      this.#refuse(new OutriggerError('request_malformed', 'the head broke off'));
     else {
       this.socket.end();
       this.#close();

@@ -16,6 +16,7 @@ import {
 } from 'node:http2';
 import type { Socket } from 'node:net';
 import { asOutriggerError } from '../errors.ts';
+import type { HeadBounds } from '../http1/head-fault.ts';
 import { clientOf } from './admission.ts';
 import { putInside } from './caller.ts';
 import { type Place, type PlaceHolder, placeOf } from './caller-places.ts';
@@ -28,7 +29,8 @@ export interface Http2CallerOptions {
   readonly forwarder: Forwarder;
   /** `listen.streams` */
   readonly streams: number;
-  readonly headerBytes: number;
+  /** Of a request's head. */
+  readonly bounds: HeadBounds;
 }
 
 /** After GOAWAY the caller has this long to close, milliseconds. */
@@ -57,7 +59,8 @@ export class Http2Callers {
 
   constructor(options: Http2CallerOptions) {
     this.#options = options;
-    const { streams, headerBytes } = options;
+    const { streams } = options;
+    const headerBytes = options.bounds.headBytes;
     this.#handshake = {
       settings: {
         enablePush: false,
@@ -129,8 +132,8 @@ class Http2Caller implements PlaceHolder {
   constructor(session: ServerHttp2Session, socket: Socket, inside: boolean, options: Http2CallerOptions) {
     this.#session = session;
     this.#options = options;
-    const { headerBytes } = options;
-    this.#home = { socket, inside, ownNames: inside ? new Set() : ownNamesOf(socket), headerBytes };
+    const { bounds } = options;
+    this.#home = { socket, inside, ownNames: inside ? new Set() : ownNamesOf(socket), bounds };
     this.#place = placeOf(socket);
     this.#place.holder = this;
     this.#place.fresh();

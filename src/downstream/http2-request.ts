@@ -10,6 +10,7 @@ import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { OutriggerError } from '../errors.ts';
 import { isNamed } from '../headers/field-names.ts';
+import type { HeadBounds } from '../http1/head-fault.ts';
 import type { CallerRequest } from './caller.ts';
 
 /** What a field takes in HTTP/1.1 beside its name and value, so that one bound means one size. */
@@ -24,8 +25,8 @@ export interface StreamHome {
   readonly inside: boolean;
   /** Authorities that mean the sidecar itself, lower case. */
   readonly ownNames: ReadonlySet<string>;
-  /** `limits.headerBytes` */
-  readonly headerBytes: number;
+  /** Of a head, as in HTTP/1.1. */
+  readonly bounds: HeadBounds;
 }
 
 /** The stream with a head. `raw` is the flat list of nghttp2, pseudo-header fields among it. */
@@ -75,7 +76,7 @@ export function requestOf(
     httpVersionMajor: 2,
     httpVersionMinor: 0,
     http2: true,
-    refusal: refusalOf(method, bytes, home),
+    refusal: refusalOf(method, bytes, rawHeaders.length / 2, path, home),
     complete: endOfStream,
     trailers: NONE,
     socket: home.socket,
@@ -94,8 +95,18 @@ export function requestOf(
 }
 
 /** The bound of the settings counts otherwise, and only once the caller has agreed to it. */
-function refusalOf(method: string, bytes: number, { headerBytes }: StreamHome): OutriggerError | null {
-  if (bytes > headerBytes) return new OutriggerError('request_head_too_large', `${bytes} bytes`);
+function refusalOf(
+  method: string,
+  bytes: number,
+  fields: number,
+  path: string,
+  { bounds }: StreamHome,
+): OutriggerError | null {
+  if (path.length > bounds.startLineBytes)
+    return new OutriggerError('request_target_too_long', `more than ${bounds.startLineBytes} bytes`);
+  if (bytes > bounds.headBytes) return new OutriggerError('request_head_too_large', `${bytes} bytes`);
+  if (fields > bounds.fields)
+    return new OutriggerError('request_head_too_large', `more than ${bounds.fields} fields`);
   return method === 'CONNECT' ? new OutriggerError('method_unsupported', 'CONNECT in HTTP/2') : null;
 }
 

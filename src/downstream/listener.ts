@@ -51,7 +51,7 @@ export class Listener {
   constructor(options: ListenerOptions) {
     const { forwarder, streams, bounds } = options;
     this.#places = new CallerPlaces(options);
-    this.#http2 = new Http2Callers({ forwarder, streams, headerBytes: bounds.headBytes });
+    this.#http2 = new Http2Callers({ forwarder, streams, bounds });
     this.#http1 = new Http1Callers({
       ...options,
       http2: (socket, early) => this.#http2.accept(socket, [early], insideOf(socket)),

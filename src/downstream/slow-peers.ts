@@ -91,8 +91,11 @@ export class SlowPeers {
   #relieve(): void {
     const held = new Map<NonNullable<Exchange['origin']>, Exchange[]>();
     for (const exchange of this.#spare) {
-      const { origin } = exchange;
-      if (origin === null || exchange.lease?.connection == null || origin.pool.queued === 0) continue;
+      const { origin, lease } = exchange;
+      const connection = lease?.connection ?? null;
+      // The end of one stream among others frees no connection.
+      if (origin === null || connection === null || connection.multiplexed || origin.pool.queued === 0)
+        continue;
       const others = held.get(origin);
       if (others) others.push(exchange);
       else held.set(origin, [exchange]);

@@ -5,7 +5,6 @@
  * objects; no label has more values than its bound, whatever callers and origins send. It does not know how
  * the sums get to whoever scrapes.
  */
-import type { ErrorName } from '../errors.ts';
 import type { Attempt, Exchange, Outcome } from '../exchange.ts';
 import type { CountFamily, Distribution, DistributionFamily, FamilyText, Tally } from './families.ts';
 
@@ -59,9 +58,10 @@ const MAX_WORDS = 48;
 const SHED: ReadonlySet<string> = new Set(['connection_limit_reached', 'destination_unavailable']);
 
 /** The errors of limits, each by its own name: `error` of the others is a token that several share. */
-const LIMITS: ReadonlySet<ErrorName> = new Set<ErrorName>([
+const LIMITS: ReadonlySet<string> = new Set<NonNullable<Exchange['error']>['name']>([
   'request_head_too_large',
   'request_head_timeout',
+  'request_target_too_long',
   'request_too_large',
   'request_body_stalled',
   'request_body_yielded',
@@ -72,7 +72,6 @@ const LIMITS: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'write_timeout',
   'caller_stalled',
   'caller_yielded',
-  'exchange_limit',
 ]);
 
 const RETRIED = 'retried: ';

@@ -14,6 +14,7 @@ import type { RouteAddresses, TimeoutPolicy } from '../policy/policy.ts';
 import type { AddressGuard } from './address-guard.ts';
 import { giveUp, reset } from './parting.ts';
 import type { LookupCallback, Resolver } from './resolver.ts';
+import { checkAlternativeNames } from './server-identity.ts';
 import type { TlsProfile } from './tls-profile.ts';
 
 /** What every dial of the process shares. */
@@ -239,6 +240,7 @@ export class Dial {
       ALPNProtocols: profile.alpn(this.target.http1),
       secureContext: profile.secureContext,
       rejectUnauthorized: profile.verifies,
+      checkServerIdentity: checkAlternativeNames,
     });
     this.socket = tls;
     const onTlsError = (error: NodeJS.ErrnoException) => {

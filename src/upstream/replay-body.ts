@@ -133,6 +133,8 @@ export class RequestBody {
   onWanted: (() => void) | null = null;
   /** Called whenever more of it has come, or its end. */
   onProgress: (() => void) | null = null;
+  /** To be called when the head of the answer is here. */
+  onAnswered: (() => void) | null = null;
   /** Called once, when more has come than may. */
   onTooLarge: (() => void) | null = null;
   received = 0;
@@ -238,6 +240,7 @@ export class RequestBody {
     this.#reader?.close();
     this.#reader = null;
     this.onProgress = null;
+    this.onAnswered = null;
     this.#source.off('data', this.#onData);
     this.#source.off('end', this.#onEnd);
     this.#chunks = [];

@@ -46,7 +46,7 @@ for (const [what, status] of [
           onHead(socket, () => socket.write(`HTTP/1.1 ${status}\r\n\r\nabc`)),
         );
         const caller = await cast.raw();
-        caller.write(`POST ${origin.url}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc`);
+        caller.write(`POST ${origin.url}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc`);
         await caller.until((text) => text.includes('abc'));
         if (leaving === 'a FIN') caller.socket.end();
         else if (leaving === 'a reset') caller.socket.resetAndDestroy();

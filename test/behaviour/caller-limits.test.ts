@@ -1,6 +1,7 @@
 /** How many callers there may be, who has to go when there are more, and how long a head may take. */
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import type { RawCaller } from '../support/caller.ts';
@@ -165,4 +166,50 @@ test('what comes too early is kept up to a bound and answered in order, and the 
     origin.script = answer(200, 'ok');
     held[0]?.end('ok');
     await until(() => caller.received.split('HTTP/1.1 200').length === count + 1, 'all of them', 30_000);
+  }));
+
+test('the bounds of a head are the same in HTTP/2: 414 and 431, each of its stream alone', () =>
+  stage('limits: { targetBytes: 2KiB, headerFields: 40 }', async (cast) => {
+    const origin = await cast.origin(answer(200, 'ok'));
+    const session = connectHttp2(`http://127.0.0.1:${cast.sidecar.port}`);
+    cast.atEnd(() => session.destroy());
+    const ask = (path: string, fields: Record<string, string>): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        cast.expected++;
+        const stream = session.request({
+          ':authority': `127.0.0.1:${origin.port}`,
+          ':path': path,
+          ...fields,
+        });
+        stream.on('response', (head) => resolve(head[':status']));
+        stream.on('error', reject);
+        stream.resume();
+      });
+    const many = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`x-${i}`, 'a']));
+    assert.equal(await ask(`/${'a'.repeat(2_048)}`, {}), 414);
+    assert.equal(await ask('/', many), 431);
+    assert.equal(await ask('/', {}), 200);
+    session.close();
+  }));
+
+test('a caller of HTTP/2 that is idle can be spared, and one with a stream under way cannot', () =>
+  stage('listen: { connections: 1 }', async (cast) => {
+    const held: ServerResponse[] = [];
+    const origin = await cast.origin((_request, response) => void held.push(response));
+    const session = connectHttp2(`http://127.0.0.1:${cast.sidecar.port}`);
+    session.on('error', () => {});
+    cast.atEnd(() => session.destroy());
+    cast.expected++;
+    const stream = session.request({ ':authority': `127.0.0.1:${origin.port}`, ':path': '/' });
+    const ended = new Promise((resolve) => stream.on('end', resolve));
+    stream.resume();
+    await until(() => held.length === 1, 'the stream');
+    const refused = await cast.raw();
+    assert.equal(messagesOf(await refused.untilEnd())[0]?.status, 503);
+    held[0]?.end('ok');
+    await ended;
+    await cast.sidecar.line(2);
+    origin.script = answer(200, 'ok');
+    await idleCaller(cast, origin.url);
+    await until(() => session.destroyed, 'the session to be gone');
   }));

@@ -141,7 +141,9 @@ test('a request body that stops arriving is 408 (request_body_stalled), and the 
   stage('policy: { timeouts: { idle: 100ms } }', async (cast) => {
     const origin = await cast.origin(() => {});
     const caller = await cast.raw();
-    caller.write(`POST ${origin.url}/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart`);
+    caller.write(
+      `POST ${origin.url}/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n`,
+    );
     const text = await caller.untilEnd();
     assert.match(text, /^HTTP\/1\.1 408 .*urn:outrigger:error:request_body_stalled/s);
     const line = await cast.sidecar.line();

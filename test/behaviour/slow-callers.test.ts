@@ -68,7 +68,8 @@ test('L01 a slow body of known length holds no connection, no place in a queue a
     const origin = await cast.origin(answer(200, 'ok'));
     const slow: RawCaller[] = [];
     for (let i = 0; i < 20; i++) slow.push((await cast.raw()).write(post(origin.url, 'Content-Length: 40')));
-    every(t, 20, () => slow.forEach((caller) => caller.socket.writable && caller.write('x')));
+    let left = 40;
+    every(t, 20, () => left-- > 0 && slow.forEach((caller) => caller.write('x')));
     await until(() => cast.sidecar.sidecar.snapshot().exchangesInFlight === 20, 'the slow bodies');
     for (let i = 0; i < 10; i++) assert.equal((await cast.call(`${origin.url}/`)).status, 200);
     assert.equal(origin.connections.most, 1);
@@ -182,6 +183,28 @@ test('L01 a body without a length that waits for a place goes on with its end, o
     second.write(`${chunk('two')}0\r\n\r\n`);
     await second.until((text) => text.includes('ok\r\n'));
     assert.equal(origin.seen.at(-1)?.body.toString(), 'two');
+  }));
+
+test('L01 a body without a length that was answered keeps nobody out, and may be silent', () =>
+  stage('policy: { pool: { connections: 4 }, limits: { minRateWindow: 300ms } }', async (cast) => {
+    const origin = await cast.origin((request, response) => {
+      request.resume();
+      request.on('end', () => response.end());
+      response.writeHead(200).flushHeaders();
+    });
+    const streams: RawCaller[] = [];
+    for (let i = 0; i < 4; i++) {
+      const caller = await cast.raw();
+      caller.write(post(origin.url, 'Transfer-Encoding: chunked'));
+      await caller.until((text) => text.includes('200 OK'));
+      streams.push(caller);
+    }
+    // All connections are taken, by nobody who could be told to go.
+    assert.equal((await cast.call(`${origin.url}/`)).status, 503);
+    for (const caller of streams) {
+      caller.write('0\r\n\r\n');
+      await caller.until((text) => text.endsWith('0\r\n\r\n'));
+    }
   }));
 
 test('a caller that leaves while its body is received, or waits for a place, leaves nothing behind', () =>

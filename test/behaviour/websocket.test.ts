@@ -790,7 +790,7 @@ test('whatever else names Upgrade goes on as a request without it', () =>
       );
       const message = messagesOf(text)[index];
       assert.equal(message?.status, 200);
-      assert.equal(message?.body, `${method} undefined keep-alive`, request);
+      assert.equal(message?.body, `${method} undefined undefined`, request);
     }
     assert.ok(origin.seen.every(({ headers }) => headers['http2-settings'] === undefined));
   }));

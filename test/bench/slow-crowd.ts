@@ -1,7 +1,7 @@
 /**
  * Slow callers, one byte per second each, in a process of their own: slow heads, slow bodies of known length, slow
  * chunked bodies, slow readers of a large response, as its arguments say. Who is turned away comes again. Tells its parent
- * how many are connected, and what became of those that were turned away.
+ * what became of those that were turned away.
  */
 import { connect, type Socket } from 'node:net';
 
@@ -20,8 +20,8 @@ const KINDS = kinds.split(',') as Kind[];
 const SLICES = 50;
 /** So many connect in one slice of a second. */
 const RAMP = 8;
-/** Who was shed rests for so many seconds. */
-const REST = 5;
+/** A reader finds out every so many seconds whether it is still wanted: its own buffers would not tell. */
+const ASKS = 10;
 
 const POST = `POST http://127.0.0.1:${small}/ HTTP/1.1\r\nHost: x\r\n`;
 const OPENING: Readonly<Record<Kind, string>> = {
@@ -30,11 +30,11 @@ const OPENING: Readonly<Record<Kind, string>> = {
   chunked: `${POST}Transfer-Encoding: chunked\r\n\r\n`,
   reader: `GET http://127.0.0.1:${big}/big HTTP/1.1\r\nHost: x\r\n\r\n`,
 };
-const BYTE: Readonly<Record<Kind, string | null>> = {
+const BYTE: Readonly<Record<Kind, string>> = {
   head: 'x',
   body: 'x',
   chunked: '1\r\nx\r\n',
-  reader: null,
+  reader: '',
 };
 
 interface SlowCaller {
@@ -42,6 +42,7 @@ interface SlowCaller {
   socket: Socket | null;
   status: string;
   rest: number;
+  age: number;
 }
 
 const callers: SlowCaller[] = Array.from({ length: Number(count) }, (_, i) => ({
@@ -49,16 +50,16 @@ const callers: SlowCaller[] = Array.from({ length: Number(count) }, (_, i) => ({
   socket: null,
   status: '',
   rest: 0,
+  age: 0,
 }));
 const turnedAway: Record<string, number> = {};
-let connected = 0;
 
 function come(caller: SlowCaller): void {
   const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress: address, noDelay: true });
   caller.socket = socket;
   caller.status = '';
+  caller.age = 0;
   socket.once('connect', () => {
-    connected++;
     socket.write(OPENING[caller.kind]);
   });
   // Of an answer it reads the status, and then as slowly as it does everything.
@@ -67,23 +68,21 @@ function come(caller: SlowCaller): void {
     const start = socket.read(12) as Buffer | null;
     if (start === null) return;
     caller.status = start.toString('latin1').slice(9);
-    // Nothing is left to be slow with.
-    if (caller.kind !== 'reader' || caller.status !== '200')
-      leave(caller, caller.status === '503' ? REST : 1);
+    // Nothing is left to be slow with; but an answer can be read slowly, too.
+    if (caller.kind !== 'reader') leave(caller);
   });
   socket.on('error', () => {});
   socket.once('close', (_failed) => {
-    if (!socket.connecting) connected--;
-    if (caller.socket === socket) leave(caller, 1);
+    if (caller.socket === socket) leave(caller);
   });
 }
 
-function leave(caller: SlowCaller, rest: number): void {
+function leave(caller: SlowCaller): void {
   const key = `${caller.kind} ${caller.status || 'closed'}`;
   turnedAway[key] = (turnedAway[key] ?? 0) + 1;
   const { socket } = caller;
   caller.socket = null;
-  caller.rest = rest;
+  caller.rest = 1;
   socket?.destroy();
 }
 
@@ -99,13 +98,14 @@ const clock = setInterval(() => {
       else if (coming++ < RAMP) come(caller);
       continue;
     }
-    const byte = BYTE[kind];
-    if (byte === null) socket.read(1);
-    else if (socket.writable && !socket.connecting) socket.write(byte);
+    if (kind === 'reader') socket.read(1);
+    if (!socket.writable || socket.connecting) continue;
+    if (kind !== 'reader') socket.write(BYTE[kind]);
+    else if (++caller.age % ASKS === 0) socket.write('\r\n');
   }
 }, 1_000 / SLICES);
 
-process.on('message', () => process.send?.({ connected, turnedAway }));
+process.on('message', () => process.send?.({ turnedAway }));
 process.on('disconnect', () => {
   clearInterval(clock);
   process.exit(0);

@@ -85,9 +85,9 @@ export async function hears(
 }
 
 /** Whether a message tells itself where it ends. */
-function framed({ values, status }: Message, method: string): boolean {
-  if (method === 'HEAD' || status === 204 || status === 304) return true;
-  return values('content-length').length > 0 || values('transfer-encoding').length > 0;
+function framed(message: Message, method: string): boolean {
+  if (method === 'HEAD' || message.status === 204 || message.status === 304) return true;
+  return message.values('content-length').length > 0 || message.values('transfer-encoding').length > 0;
 }
 
 /** The answer is a 502 of ours with that token, the connection of the origin is gone, and another request is served. */

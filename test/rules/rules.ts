@@ -66,7 +66,7 @@ export const RULES: readonly Rule[] = [
   rule('H05', 'Proxy credentials are consumed; those for the origin pass'),
   rule('H06', 'TE is our own; content codings are nobody else’s business'),
   rule('H07', 'Interim responses pass to 1.1 callers, bounded'),
-  rule('H08', 'Expect: 100-continue', ['behaviour/bodies', '100 Continue is sent once the exchange has a connection, and then the body goes up'], ['behaviour/bodies', 'Expect: 100-continue of a 1.0 caller is ignored, and one that sends its body at once is served']),
+  rule('H08', 'Expect: 100-continue', ['behaviour/bodies', '100 Continue for a body without a length is sent once the exchange has a connection, and then the body goes up'], ['behaviour/bodies', 'Expect: 100-continue of a 1.0 caller is ignored, and one that sends its body at once is served']),
   rule('H09', 'Own responses are dated, typed, counted and not stored'),
   rule('H10', 'The caller’s address is not told'),
   rule('H11', 'Request IDs', ['behaviour/identity', 'an ID that is not well formed, too long, or sent twice is replaced']),

@@ -199,3 +199,17 @@ test('a credential of the default policy is warned of once, and not again on eve
     /^0\.yaml:1:\d+: warning: policy\.headers\.request\.set\.Cookie is for every origin/,
   );
 });
+
+test('a report of what is not denied, and addresses or denied ports of what is, are warned of', () => {
+  const cases: [lines: string[], warned: string[]][] = [
+    [['report: true'], ['report']],
+    [['access: deny', 'report: true'], []],
+    [['access: deny', 'addresses: { allow: [10.0.0.0/8] }'], ['addresses']],
+    [['access: deny', 'report: true', 'addresses: { allow: [10.0.0.0/8] }'], []],
+    [['addresses: { allow: [10.0.0.0/8] }'], []],
+    [['access: deny', 'match: { ports: [22] }'], ['match.ports']],
+    [['match: { ports: [22] }'], []],
+  ];
+  for (const [lines, warned] of cases)
+    assert.deepEqual(keysOf(warningsOf(route(...lines))), warned, lines.join(' '));
+});

@@ -46,6 +46,7 @@ test('the page is valid text format, with every promised family and the metrics 
     }),
   );
   metrics.exchangeFinished(finished({ outcome: 'refused', error: new OutriggerError('queue_full') }));
+  metrics.exchangeFinished(finished({ outcome: 'refused', error: new OutriggerError('request_too_large') }));
   const { families } = await page(metrics);
   assert.deepEqual(Object.fromEntries([...families].filter(([name]) => name.startsWith('outrigger_'))), {
     outrigger_exchanges_total: 'counter',
@@ -54,6 +55,7 @@ test('the page is valid text format, with every promised family and the metrics 
     outrigger_retries_refused_total: 'counter',
     outrigger_errors_total: 'counter',
     outrigger_access_reported_total: 'counter',
+    outrigger_limited_total: 'counter',
     outrigger_shed_total: 'counter',
     outrigger_exchange_duration_seconds: 'histogram',
     outrigger_attempt_duration_seconds: 'histogram',
@@ -149,6 +151,15 @@ test('an exchange that was shed says why', async () => {
   const { series, value } = await page(metrics);
   assert.equal(series('outrigger_shed_total').length, 4);
   assert.equal(value('outrigger_shed_total', { route: 'default', reason: 'queue_full' }), 1);
+});
+
+test('an exchange that a limit refused or cut says which', async () => {
+  const metrics = metricsOf();
+  for (const name of ['request_too_large', 'caller_stalled', 'request_body_yielded', 'queue_full'] as const)
+    metrics.exchangeFinished(finished({ outcome: 'failed', status: 408, error: new OutriggerError(name) }));
+  const { series, value } = await page(metrics);
+  assert.equal(series('outrigger_limited_total').length, 3);
+  assert.equal(value('outrigger_limited_total', { route: 'default', limit: 'caller_stalled' }), 1);
 });
 
 test('counts grow from scrape to scrape and are never counted twice', async (t) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { isIP } from 'node:net';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { TargetReader } from '../../../src/downstream/target.ts';
 import { AddressGuard } from '../../../src/upstream/address-guard.ts';
 
@@ -649,4 +650,62 @@ test('whatever spells one host is one host, so that one rule holds for all of th
     const connects = new Set(group.map((one) => targets.authority(`${one}:443`).host));
     assert.deepEqual(connects, hosts, 'CONNECT reads it so, too');
   }
+});
+
+/** Spellings of an IPv4 address by inet_aton, and what carries it. */
+function spellingsOf(address: number): string[] {
+  const bytes = [address >>> 24, (address >>> 16) & 0xff, (address >>> 8) & 0xff, address & 0xff] as const;
+  const [a, b, c, d] = bytes;
+  const octal = (value: number): string => (value === 0 ? '0' : `0${value.toString(8)}`);
+  const hex = (value: number): string => `0x${value.toString(16)}`;
+  const [high, low] = [(address >>> 16).toString(16), (address & 0xffff).toString(16)];
+  return [
+    bytes.join('.'),
+    `${bytes.join('.')}.`,
+    `${address}`,
+    hex(address),
+    octal(address),
+    bytes.map(octal).join('.'),
+    bytes.map(hex).join('.'),
+    `${a}.${hex(b)}.${octal(c)}.${d}`,
+    `${a}.${b}.${(c << 8) | d}`,
+    `${octal(a)}.${hex(address & 0xffffff)}`,
+    `[::ffff:${bytes.join('.')}]`,
+    `[::FFFF:${high}:${low}]`,
+    `[64:ff9b::${high}:${low}]`,
+  ];
+}
+
+test('whatever spells or carries a special IPv4 address is denied, and a public one is dialled as itself', () => {
+  let denied = 0;
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.nat(0xffff_ffff),
+        fc
+          .constantFrom(10, 100, 127, 169, 172, 192, 198, 203, 224)
+          .chain((first) => fc.nat(0xff_ffff).map((rest) => first * 2 ** 24 + rest)),
+      ),
+      (address) => {
+        const plain = [24, 16, 8, 0].map((shift) => (address >>> shift) & 0xff).join('.');
+        const refused = guard().refusal(plain, 80) !== null;
+        if (refused) denied++;
+        for (const text of spellingsOf(address)) {
+          const verdict = road(text);
+          assert.equal(verdict === 'denied', refused, text);
+          if (!refused && !text.includes('64:')) assert.deepEqual(verdict, [plain], text);
+        }
+        const within = `${(address >>> 16).toString(16)}:${(address & 0xffff).toString(16)}`;
+        for (const text of [
+          `[2002:${within}::1]`,
+          `[::${within}]`,
+          `[::ffff:0:${within}]`,
+          `[64:ff9b:1::${within}]`,
+        ])
+          if (address > 0xffff) assert.equal(road(text), 'denied', text);
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+  assert.ok(denied > 200, `${denied} were denied`);
 });
