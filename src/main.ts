@@ -5,10 +5,13 @@ import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { parseArguments } from './cli/arguments.ts';
 import { check } from './cli/check.ts';
+import { diff } from './cli/diff.ts';
 import { printEnv } from './cli/env.ts';
 import { DONE, INVALID } from './cli/exit-code.ts';
+import { explain } from './cli/explain.ts';
 import { HELP } from './cli/help.ts';
 import { run } from './cli/run.ts';
+import { printSchema } from './cli/schema.ts';
 import { crashOnUnhandledErrors } from './cli/unhandled-errors.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -30,11 +33,17 @@ async function main(): Promise<number> {
       out.write(`outrigger ${version}\n`);
       return DONE;
     case 'check':
-      return check(args.files, env, out, err);
+      return check(args.files, env, out, err, args.set);
     case 'env':
-      return printEnv(args.files, env, out, err);
+      return printEnv(args.files, env, out, err, args.set);
+    case 'explain':
+      return explain({ ...args, env }, out, err);
+    case 'diff':
+      return diff({ ...args, env }, process.stdin, out, err);
+    case 'schema':
+      return printSchema(out);
     case 'run':
-      return run({ files: args.files, env, version, terminal: isatty(1), err });
+      return run({ ...args, env, version, terminal: isatty(1), err });
     case 'wrong':
       err.write(`${args.message}\n`);
       return INVALID;

@@ -17,6 +17,8 @@ import { UnhandledErrors } from './unhandled-errors.ts';
 
 export interface RunOptions {
   readonly files: readonly string[];
+  /** `PATH=VALUE` of the command line. */
+  readonly set?: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly version: string;
   readonly terminal: boolean;
@@ -40,10 +42,10 @@ function listenProblem({ key, address, code }: ListenError): string {
 }
 
 /** Resolves with the exit code once the sidecar has ended. */
-export async function run({ files, env, version, terminal, err }: RunOptions): Promise<number> {
+export async function run({ files, set = [], env, version, terminal, err }: RunOptions): Promise<number> {
   let inspected: Inspected;
   try {
-    inspected = inspect({ files, env, terminal });
+    inspected = inspect({ files, set, env, terminal });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);

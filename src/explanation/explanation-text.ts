@@ -11,7 +11,10 @@ const VALUE_MAX = 60;
 export function explanationText({ method, url, client, steps, alternatives }: Explanation): string {
   const lines = [`${method} ${url}${client === null ? '' : `, asked by ${client}`}`];
   for (const [i, step] of steps.entries()) {
-    lines.push('', `${steps.length > 1 ? `${i + 1}. ` : ''}${step.asked}`, ...stepLines(step));
+    // One step is what was asked for, as a rule.
+    if (steps.length > 1 || step.asked !== `${method} ${url}`)
+      lines.push('', `${steps.length > 1 ? `${i + 1}. ` : ''}${step.asked}`);
+    lines.push(...stepLines(step));
   }
   for (const step of alternatives)
     lines.push('', `Otherwise, ${step.asked}: route ${named(step)}, ${step.reached}; ${accessText(step)}`);

@@ -335,7 +335,7 @@ export class Explainer {
       notes.push(`where access depends on the path, every reading of it counts: ${read}`);
     }
     const { credentials } = route;
-    if (via !== 'tunnel' && credentials !== null) {
+    if (method !== 'CONNECT' && credentials !== null) {
       if (credentials.caller === 'refuse')
         notes.push(
           `a request with credentials of the caller (${credentials.fields.join(', ')}) is refused: 403`,

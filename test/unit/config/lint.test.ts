@@ -37,6 +37,7 @@ test('what a tunnel cannot have is warned of at the place of its key, with what 
     'match.methods',
     'match.paths',
     'policy.headers',
+    'policy.retry.attempts',
     'policy.retry.replayBytes',
     'policy.retry.retryAfterMax',
     'policy.retry.statuses',
