@@ -149,21 +149,22 @@ export class Decider {
   }
 
   /** What TLS meets inside a tunnel that was let in; its server name is the host of the CONNECT. */
-  tlsInside(connect: Decision): OutriggerError | null {
+  tlsInside(connect: Decision): Pick<Decision, 'refusal' | 'wouldRefuse'> {
     const { ports, protocols } = this.#tunnels;
     const { route, target, via, atOnce } = connect;
-    if (!protocols.includes('tls')) return new OutriggerError('tunnel_protocol_denied', 'TLS');
-    if (atOnce) return null;
     const judged: Judged = { route, target, wouldRefuse: connect.wouldRefuse };
-    if (via === 'tunnel' && route.access === 'deny') {
-      const denial = new OutriggerError('access_denied', `route ${route.name}`);
-      if (this.#access.settle(judged, denial) !== null) return denial;
+    let refusal: OutriggerError | null = null;
+    if (!protocols.includes('tls')) refusal = new OutriggerError('tunnel_protocol_denied', 'TLS');
+    else if (!atOnce) {
+      if (via === 'tunnel' && route.access === 'deny')
+        refusal = this.#access.settle(judged, new OutriggerError('access_denied', `route ${route.name}`));
+      if (refusal === null && !ports.includes(target?.port ?? 0))
+        refusal = this.#access.settle(
+          judged,
+          new OutriggerError('tunnel_port_denied', 'only plain HTTP may go there'),
+        );
     }
-    if (ports.includes(target?.port ?? 0)) return null;
-    return this.#access.settle(
-      judged,
-      new OutriggerError('tunnel_port_denied', 'only plain HTTP may go there'),
-    );
+    return { refusal, wouldRefuse: judged.wouldRefuse };
   }
 
   /** A request inside a tunnel that is intercepted. */

@@ -45,12 +45,13 @@ function stepLines(step: Step): string[] {
 }
 
 function accessText({ access }: Step): string {
-  const { passes, error, status, detail, hint, key, from, wouldRefuse } = access;
+  const { passes, error, status, detail, hint, key, from, inside, wouldRefuse } = access;
   const by = key === null ? '' : `, by ${key} (${from})`;
   if (passes)
     return wouldRefuse === null ? `passes${by}` : `passes, for it is only reported: would be ${wouldRefuse}`;
   const what = detail === null ? error : `${error}: ${detail}`;
-  return `refused with ${status}, ${what}${by}${hint === null ? '' : `. ${hint}`}`;
+  const how = inside ? 'the CONNECT is let in, and what is inside is cut' : `refused with ${status}`;
+  return `${how}, ${what}${by}${hint === null ? '' : `. ${hint}`}`;
 }
 
 function valueLines(values: readonly EffectiveValue[]): string[] {

@@ -46,6 +46,8 @@ interface Passing {
   /** The key that decides, and where it was set. */
   readonly key: string | null;
   readonly from: string | null;
+  /** The CONNECT is let in, and what is inside is cut. */
+  readonly inside: boolean;
   /** What would be refused, were it not only reported. */
   readonly wouldRefuse: string | null;
 }
@@ -81,6 +83,14 @@ export interface Explanation {
   /** Other ways to ask for the same. */
   readonly alternatives: readonly Step[];
 }
+
+/** Which conditions of a route count, by why it is that route. */
+const ASKED: Readonly<Record<Decision['reason'], readonly (keyof Conditions)[]>> = {
+  match: ['hosts', 'ports', 'methods', 'paths', 'clients'],
+  denied: ['hosts', 'ports', 'methods', 'paths', 'clients'],
+  prefix: ['methods', 'paths', 'clients'],
+  intercept: ['hosts', 'ports', 'clients'],
+};
 
 /** The name of a client that the configuration does not have. */
 export class UnknownClientError extends Error {
@@ -137,8 +147,13 @@ export class Explainer {
 
   /** The CONNECT, if TLS may go through it; else null. */
   #connect(authority: string, client: string | null, steps: Step[]): Decision | null {
-    const decision = this.decider.connect(authority, client);
-    const inside = decision.refusal === null ? this.decider.tlsInside(decision) : null;
+    let decision = this.decider.connect(authority, client);
+    let inside: OutriggerError | null = null;
+    if (decision.refusal === null) {
+      const { refusal, wouldRefuse } = this.decider.tlsInside(decision);
+      inside = refusal;
+      decision = { ...decision, wouldRefuse };
+    }
     steps.push(this.#step(decision, inside));
     return decision.refusal === null && inside === null ? decision : null;
   }
@@ -155,10 +170,7 @@ export class Explainer {
       asked: `${method} ${asked}`,
       route: this.#placeOf(route),
       because: this.#because(decision),
-      met:
-        decision.reason === 'match'
-          ? this.#conditions(decision, route, true)
-          : this.#conditions(decision, route, null),
+      met: this.#conditions(decision, route, ASKED[decision.reason]),
       earlier: this.#earlier(decision),
       via,
       origin: target?.origin ?? null,
@@ -195,13 +207,13 @@ export class Explainer {
     }
   }
 
-  /** `met`: those that are met, or that are not; null: all of them. */
-  #conditions(decision: Decision, route: Route, met: boolean | null): Condition[] {
+  /** Those conditions that count; null: those that are not met. */
+  #conditions(decision: Decision, route: Route, asked: readonly string[] | null): Condition[] {
     const index = this.decider.routes.indexOf(route);
     const conditions = this.decider.conditions(route, decision);
     if (conditions === null || index < 0) return [];
     return (Object.entries(conditions) as [keyof Conditions, boolean | null][]).flatMap(([condition, is]) => {
-      if (is === null || (met !== null && is !== met)) return [];
+      if (is === null || (asked === null ? is : !asked.includes(condition))) return [];
       const key = `routes[${index}].match.${condition}`;
       const written = plainText(route.match[condition]);
       // A route with an origin and no hosts is about that origin.
@@ -218,11 +230,13 @@ export class Explainer {
     const index = routes.indexOf(decision.route);
     return routes
       .slice(0, index < 0 ? routes.length : index)
-      .map((route) => ({ route: this.#placeOf(route), unmet: this.#conditions(decision, route, false) }));
+      .map((route) => ({ route: this.#placeOf(route), unmet: this.#conditions(decision, route, null) }));
   }
 
-  #addressRefusal({ target, route }: Decision): string | null {
+  /** Of a literal address. Who is intercepted reads it over TLS, as the answer to each request inside. */
+  #addressRefusal({ target, route, method, via }: Decision): string | null {
     if (target === null || isIP(target.host) === 0) return null;
+    if (method === 'CONNECT' && via === 'intercept') return null;
     return this.decider.addressRefusal(target.host, target.port, route);
   }
 
@@ -236,8 +250,8 @@ export class Explainer {
         status: 403,
         detail: address,
         hint: null,
-        key: 'access.addresses',
-        from: this.#from('access.addresses.deny'),
+        ...this.#addressKey(address, route),
+        inside: decision.method === 'CONNECT' && !decision.atOnce,
         wouldRefuse,
       };
     if (refusal === null)
@@ -248,6 +262,7 @@ export class Explainer {
         detail: null,
         hint: null,
         ...this.#allowing(route),
+        inside: false,
         wouldRefuse,
       };
     const key = this.#keyOf(refusal, route);
@@ -259,8 +274,17 @@ export class Explainer {
       hint: refusal.row.hint,
       key,
       from: key && this.#from(key),
+      inside: decision.refusal === null,
       wouldRefuse,
     };
+  }
+
+  #addressKey(refusal: string, route: Route): { key: string; from: string } {
+    const ofRoute = refusal.endsWith(' of the route');
+    const key = ofRoute
+      ? `routes[${this.decider.routes.indexOf(route)}].addresses.deny`
+      : 'access.addresses.deny';
+    return { key, from: this.#from(key) };
   }
 
   #allowing(route: Route): { key: string; from: string } {
@@ -311,7 +335,6 @@ export class Explainer {
     if (target === null) return notes;
     if (clients.length > 0 && decision.client === null)
       notes.push('asked for nobody known: name a client with --client (client= of /explain)');
-    if (inside !== null) notes.push('the CONNECT is let in, and what is inside is cut');
     if (refusal !== null || inside !== null) return notes;
     if (method === 'CONNECT' && via === 'tunnel') {
       if (!atOnce) notes.push('nothing is dialled before the first bytes inside tell what they are');

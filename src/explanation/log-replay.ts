@@ -188,7 +188,7 @@ interface Outcome {
 function outcomeOf(decider: Decider, line: LoggedLine, asked: string): Outcome {
   const decision = decide(decider, line, asked);
   const { route, via, target, refusal } = decision;
-  const inside = line.method === 'CONNECT' && refusal === null ? decider.tlsInside(decision) : null;
+  const inside = line.method === 'CONNECT' && refusal === null ? decider.tlsInside(decision).refusal : null;
   const error = refusal ?? inside;
   let name: string | null = error?.name ?? null;
   if (name === null && target !== null) {
