@@ -195,7 +195,11 @@ test('the JSON Schema beside the examples is what outrigger schema prints, and e
   if (process.env['UPDATE_README']) writeFileSync(join(ROOT, path), schemaText());
   assert.ok(read(path) === schemaText(), `${path} is not current; ${REGENERATE}`);
   for (const name of readdirSync(join(ROOT, 'config')).filter((one) => one.endsWith('.yaml')))
-    assert.match(read(`config/${name}`), /^# yaml-language-server: \$schema=\.\/outrigger\.schema\.json\n/, name);
+    assert.match(
+      read(`config/${name}`),
+      /^# yaml-language-server: \$schema=\.\/outrigger\.schema\.json\n/,
+      name,
+    );
 });
 
 test('every configuration in the README is valid', () => {

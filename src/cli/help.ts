@@ -4,7 +4,7 @@ retries, circuit breaking and request IDs, in one place.
 
 usage:
   outrigger [run] [--config FILE]...    start; later files override earlier ones, key by key
-  outrigger check [--config FILE]...    print every problem as file:line:column: message, and warnings
+  outrigger check [--config FILE]...    every problem as file:line:column: message, and warnings
   outrigger explain METHOD URL          what would become of it and why, value by value
       [--config FILE]... [--client NAME] [--json]
   outrigger diff OLD NEW                what a change changes, and for which exchanges of a log;

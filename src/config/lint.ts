@@ -29,6 +29,7 @@ export function lint(config: Config, written: MappingNode): Problem[] {
     lintPrefix(route, warn);
     lintDenial(route, config, warn);
     lintSecrets(route, warn, secretsOf(route.policy, written, ['routes', i, 'policy']));
+    lintPolicy(route.policy, isTunnel(route), route.http2, config, written, ['routes', i], found);
   }
   lintPolicy(config.policy, false, false, config, written, [], found);
   lintShadows(config, written, found);
@@ -134,8 +135,8 @@ function lintPolicy(
 ): void {
   /** At the first of these keys that was written. */
   const warn = (keys: readonly Path[], message: string): void => {
-    for (const keys_ of keys) {
-      const path = [...owner, 'policy', ...keys_];
+    for (const key of keys) {
+      const path = [...owner, 'policy', ...key];
       const { exact, keyPlace } = locate(written, path);
       if (!exact) continue;
       found.push(at(keyPlace, `${formatPath(path)} ${message}`));

@@ -52,13 +52,21 @@ const limits = section('How large bodies may be, and how slow.', {
   ),
   responseBytes: v.optional(
     v.nullable(
-      size('The largest response body; a larger one is a 502, or cut where its size was not announced. null: no bound.', 0, TIB),
+      size(
+        'The largest response body; a larger one is a 502, or cut where its size was not announced. null: no bound.',
+        0,
+        TIB,
+      ),
     ),
     null,
   ),
   minRate: v.optional(
     v.nullable(
-      size('Bytes per second that whoever owes a part of a body must come up with; slower is cut. null: however slowly.', 1, GIB),
+      size(
+        'Bytes per second that whoever owes a part of a body must come up with; slower is cut. null: however slowly.',
+        1,
+        GIB,
+      ),
     ),
     '128B',
   ),
@@ -67,7 +75,10 @@ const limits = section('How large bodies may be, and how slow.', {
 
 const backoff = v.pipe(
   v.strictObject({
-    initial: v.optional(duration('The longest wait before the first retry; doubled each time, with full jitter.', 1, HOUR), '100ms'),
+    initial: v.optional(
+      duration('The longest wait before the first retry; doubled each time, with full jitter.', 1, HOUR),
+      '100ms',
+    ),
     max: v.optional(duration('The longest wait before any retry.', 1, HOUR), '5s'),
   }),
   v.description('Waits between attempts: doubled each time, with full jitter.'),
@@ -97,7 +108,10 @@ const retry = section('When a request is sent again.', {
   ),
   budget: v.optional(
     section('Retries as a share of the traffic, per origin, so that they never become a storm.', {
-      ratio: v.optional(ratio("Retries as a share of the origin's exchanges of the last 10 s.", 0, 10, true), '20%'),
+      ratio: v.optional(
+        ratio("Retries as a share of the origin's exchanges of the last 10 s.", 0, 10, true),
+        '20%',
+      ),
       floor: v.optional(decimal('Retries per second that are always allowed, per origin.', 0, 1_000_000), 3),
     }),
     {},

@@ -44,7 +44,10 @@ const listen = v.pipe(
       ),
       null,
     ),
-    headTimeout: v.optional(duration('A caller has this long to send a request head, then 408.', 1, HOUR), '10s'),
+    headTimeout: v.optional(
+      duration('A caller has this long to send a request head, then 408.', 1, HOUR),
+      '10s',
+    ),
     idleTimeout: v.optional(
       duration("A caller's connection without an exchange is closed after this long.", 1, DAY),
       '2m',
@@ -129,11 +132,20 @@ const file = (description: string, expected: string) =>
 
 const limits = section('Bounds of the whole sidecar.', {
   connections: v.optional(integer('Upstream connections, all origins and tunnels together.', 1, 65_535), 512),
-  exchanges: v.optional(integer('Exchanges in flight at once; one more is answered 503.', 1, 1_000_000), 1024),
-  origins: v.optional(integer('Origins whose state is remembered; the idle are evicted first.', 1, 65_536), 512),
+  exchanges: v.optional(
+    integer('Exchanges in flight at once; one more is answered 503.', 1, 1_000_000),
+    1024,
+  ),
+  origins: v.optional(
+    integer('Origins whose state is remembered; the idle are evicted first.', 1, 65_536),
+    512,
+  ),
   targetBytes: v.optional(size('The longest request line; longer ones are answered 414.', KIB, MIB), '16KiB'),
   headerBytes: v.optional(size('The largest head of a request or response.', KIB, MIB), '32KiB'),
-  headerFields: v.optional(integer('Fields in the head of a request; more are answered 431.', 1, 10_000), 200),
+  headerFields: v.optional(
+    integer('Fields in the head of a request; more are answered 431.', 1, 10_000),
+    200,
+  ),
   replayBytes: v.optional(size('All request bodies held for a retry, together.', 0, 16 * GIB), '16MiB'),
 });
 
@@ -222,7 +234,10 @@ const intercept = section('The local authority whose certificates intercepted co
   ),
   leaves: v.optional(integer('Certificates remembered, one per host.', 1, 100_000), 1024),
   pinned: v.optional(
-    choice('What becomes of a host whose client does not accept our certificate: a tunnel, or a refusal.', ['tunnel', 'refuse']),
+    choice('What becomes of a host whose client does not accept our certificate: a tunnel, or a refusal.', [
+      'tunnel',
+      'refuse',
+    ]),
     'tunnel',
   ),
   pinnedFor: v.optional(duration('How long such a host is remembered.', 1_000, 30 * DAY), '1h'),
@@ -237,20 +252,18 @@ const requestId = section('The name of an exchange, from the caller through to t
     ),
     'X-Request-Id',
   ),
-  accept: v.optional(flag("Whether the caller's own is kept when it is well formed; else a UUIDv7 is made."), true),
+  accept: v.optional(
+    flag("Whether the caller's own is kept when it is well formed; else a UUIDv7 is made."),
+    true,
+  ),
 });
 
 const log = section('The log on standard output: one line per exchange.', {
   level: v.optional(
-    choice('Lines below this level are not written; warn leaves only what was refused, failed or truncated.', [
-      'trace',
-      'debug',
-      'info',
-      'warn',
-      'error',
-      'fatal',
-      'silent',
-    ]),
+    choice(
+      'Lines below this level are not written; warn leaves only what was refused, failed or truncated.',
+      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    ),
     'info',
   ),
   format: v.optional(

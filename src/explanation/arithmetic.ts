@@ -76,7 +76,7 @@ export function arithmetic(
   const plus = waits > 0 ? ` + ${spanText(waits)} of backoff` : '';
   if (headsMs !== null) {
     const sum = `${heads} × ${spanText(head)}${repeatable ? plus : ''}`;
-    lines.push(`heads: at worst ${sum}${heads > 1 || plus !== '' ? ` = ${spanText(headsMs)}` : ''}`);
+    lines.push(`heads: at worst ${sum}${heads > 1 ? ` = ${spanText(headsMs)}` : ''}`);
     if (!repeatable && attempts > 1)
       lines.push(
         `${method} is sent again only if nothing was sent, or with an Idempotency-Key: then ${attempts} × ${spanText(head)}${plus} = ${spanText(attempts * head + waits)}`,

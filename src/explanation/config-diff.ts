@@ -170,7 +170,7 @@ export function diffText({ items, keys }: ConfigDiff): string {
     const what = secret
       ? `a secret, changed (${before?.from ?? 'nothing'} -> ${after?.from ?? 'nothing'})`
       : `${side(before)} -> ${side(after)}`;
-    const also = routes.length === 0 ? '' : `; with it ${routes.length} of the routes: ${someOf(routes)}`;
+    const also = routes.length === 0 ? '' : `; inherited by ${someOf(routes)}`;
     lines.push(`~ ${key}: ${what}${also}`);
   }
   return lines.map((line) => `${line}\n`).join('');

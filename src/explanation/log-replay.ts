@@ -199,7 +199,8 @@ function outcomeOf(decider: Decider, line: LoggedLine, asked: string): Outcome {
     );
     if (denied) name = 'address_denied';
   }
-  return { route, way: `${via} to ${target?.origin ?? 'nowhere'}`, refusal: name };
+  const base = via === 'prefix' ? (route.origin?.basePath ?? '') : '';
+  return { route, way: `${via} to ${target?.origin ?? 'nowhere'}${base}`, refusal: name };
 }
 
 function decide(
