@@ -120,14 +120,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts knows them
     'exchange.ts': ['errors.ts (type)', 'policy (type)', 'upstream (type)'],
     'response.ts': ['errors.ts (type)'],
     config: ['policy'],
-    explanation: [
-      'config',
-      'downstream',
-      'errors.ts',
-      'exchange.ts (type)',
-      'policy',
-      'upstream',
-    ],
+    explanation: ['config', 'downstream', 'errors.ts', 'exchange.ts (type)', 'policy', 'upstream'],
     credentials: ['errors.ts', 'exchange.ts', 'policy', 'response.ts (type)'],
     headers: ['policy (type)'],
     http1: [],
@@ -264,7 +257,10 @@ test('types go in a circle only round the exchange, which names what the layers 
 test('only the composition root, the command line and what explains see the whole configuration', () => {
   none(
     IMPORTS.filter(({ from, to }) => {
-      if (['config', 'sidecar.ts', 'cli', 'explanation'].includes(roomOf(from)) || to !== 'src/config/config.ts')
+      if (
+        ['config', 'sidecar.ts', 'cli', 'explanation'].includes(roomOf(from)) ||
+        to !== 'src/config/config.ts'
+      )
         return false;
       return !/import type \{ ListenAddress \} from '[^']*config\/config\.ts'/.test(read(from));
     }),

@@ -8,13 +8,13 @@ import type { LoadedConfig } from '../config/assembly.ts';
 import { type EffectiveValue, effectiveValues, type Plain, plainText } from '../config/effective-values.ts';
 import { locate } from '../config/tree.ts';
 
-export interface Side {
+interface Side {
   /** A secret is masked. */
   readonly value: Plain;
   readonly from: string;
 }
 
-export interface KeyChange {
+interface KeyChange {
   /** `routes[fraud].policy.timeouts.head`: items of lists by their names. */
   readonly key: string;
   /** Null: the key is new. */
@@ -27,7 +27,7 @@ export interface KeyChange {
 }
 
 /** What became of a route or a client; places count from 0. */
-export interface ItemChange {
+interface ItemChange {
   readonly kind: 'route' | 'client';
   readonly name: string;
   readonly change: 'added' | 'removed' | 'moved';
@@ -55,7 +55,7 @@ export function diffConfigs(before: Loaded, after: Loaded): ConfigDiff {
     if (one !== undefined && other !== undefined && one.value.is(other.value)) continue;
     if (isOfChangedItem(key, items)) continue;
     // Told of at the default policy, whose key it is.
-    if (one?.inherits !== false && other?.inherits !== false && /^routes\[/.test(key)) continue;
+    if (one?.inherits !== false && other?.inherits !== false && key.startsWith('routes[')) continue;
     keys.push({
       key,
       before: sideOf(one?.value),

@@ -129,7 +129,7 @@ test('whatever the loader accepts, it accepts', () => {
       (drawn) => {
         const whole: Record<string, unknown> = {};
         for (const [{ path, own }, drawnValue, asDefault] of drawn) {
-          const value = asDefault ? own : drawnValue;
+          const value = structuredClone(asDefault ? own : drawnValue);
           let at = whole;
           for (const key of path.slice(0, -1)) {
             if (typeof at[key] !== 'object' || at[key] === null || Array.isArray(at[key])) at[key] = {};

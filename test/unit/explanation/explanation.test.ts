@@ -110,7 +110,7 @@ test('values are those that are in force, each with its place, and secrets are m
   const policy = loaded.config.routes[1]?.policy;
   for (const [key, ms] of Object.entries({ ...policy?.timeouts })) {
     const shown = valueOf(step, `policy.timeouts.${key.slice(0, -2)}`)?.shown;
-    assert.equal(shown === null ? null : parseDuration(String(shown)), ms, key);
+    assert.equal(shown === null ? null : parseDuration(shown as string), ms, key);
   }
   const explanation = explainer.explain('POST', 'https://api.fraud.example/v1', 'pay');
   for (const text of [JSON.stringify(explanation), explanationText(explanation)])
