@@ -19,7 +19,7 @@ import type { RouteTable } from '../policy/route.ts';
 import { beneathOf } from '../socket-reset.ts';
 import { Access, type AccessRules, challenged } from './access.ts';
 import type { CallerRequest } from './caller.ts';
-import type { Caller, Clients } from './clients.ts';
+import type { Caller, Clients, KnownClient } from './clients.ts';
 import { itineraryOf } from './itinerary.ts';
 import type { TargetReader } from './target.ts';
 import type { Inside, Way } from './way.ts';
@@ -185,17 +185,28 @@ export class Admission {
     const denial = refusal === null ? this.#access.denial(exchange, caller) : null;
     refusal ??= challenged(denial, caller, inside !== null, this.#options.clients?.hasCredentials === true);
     refusal ??= spendForward(method, facts, headers) ?? settleCredentials(method, headers, route);
-    if (refusal === null && client !== null) {
-      if (client.tryAcquire()) exchange.onFinish(client);
-      else refusal = new OutriggerError('client_limit', `${client.limit} of ${client.name} are in flight`, 1);
-    }
+    refusal ??= countOf(exchange, client);
     return { exchange, facts, refusal, byAccess: denial?.name === 'access_denied' };
   }
 
-  /** Of a request of our own, which no client has sent. */
+  /** Of one that was refused by access and goes on all the same, until it is known what is inside. */
+  count(exchange: Exchange): OutriggerError | null {
+    return countOf(exchange, this.#options.clients?.named(exchange.clientName).client ?? null);
+  }
+
+  /** By its route and port alone: of a request of our own, and of a tunnel whose client has been asked about. */
   denialOf(exchange: Exchange): OutriggerError | null {
     return this.#access.denial(exchange, null);
   }
+}
+
+/** One more exchange in flight of its client. */
+function countOf(exchange: Exchange, client: KnownClient | null): OutriggerError | null {
+  if (client === null) return null;
+  if (!client.tryAcquire())
+    return new OutriggerError('client_limit', `${client.limit} of ${client.name} are in flight`, 1);
+  exchange.onFinish(client);
+  return null;
 }
 
 /** RFC 9112, section 3.2.4: an OPTIONS in absolute form without a path asks about the server; the last proxy says so. */

@@ -156,8 +156,8 @@ export class Decider {
     let refusal: OutriggerError | null = null;
     if (!protocols.includes('tls')) refusal = new OutriggerError('tunnel_protocol_denied', 'TLS');
     else if (!atOnce) {
-      if (via === 'tunnel' && route.access === 'deny')
-        refusal = this.#access.settle(judged, new OutriggerError('access_denied', `route ${route.name}`));
+      // Its client has been asked about.
+      if (via === 'tunnel') refusal = this.#access.denial(judged, null);
       if (refusal === null && !ports.includes(target?.port ?? 0))
         refusal = this.#access.settle(
           judged,
