@@ -3,6 +3,7 @@
  */
 import { parseArgs } from 'node:util';
 import { nearest } from '../config/nearest.ts';
+import { parseDuration } from '../config/units.ts';
 
 /** Where the configuration is. */
 interface Sources {
@@ -13,6 +14,9 @@ interface Sources {
 
 export type Arguments =
   | ({ readonly command: 'run' | 'check' | 'env' } & Sources)
+  /** `argv`: the command of the application with its arguments; at least one. */
+  | ({ readonly command: 'exec'; readonly argv: readonly string[] } & Sources)
+  | ({ readonly command: 'wait'; readonly timeoutMs: number } & Sources)
   | ({
       readonly command: 'explain';
       readonly method: string;
@@ -34,15 +38,19 @@ export type Arguments =
   /** One line for standard error; the exit code is 2. */
   | { readonly command: 'wrong'; readonly message: string };
 
-const COMMANDS = ['run', 'check', 'explain', 'diff', 'schema', 'env', 'help'] as const;
-const OPTIONS = ['--config', '--set', '--client', '--log', '--json', '--help', '--version'];
+const COMMANDS = ['run', 'check', 'explain', 'diff', 'schema', 'env', 'exec', 'wait', 'help'] as const;
+const OPTIONS = ['--config', '--set', '--client', '--log', '--json', '--timeout', '--help', '--version'];
+
+/** How long `wait` waits where nothing is said. */
+const WAIT_MS = 10_000;
 
 type Command = (typeof COMMANDS)[number];
 
 /** Options that not every command has. */
 const OF: Readonly<Record<string, readonly Command[]>> = {
-  config: ['run', 'check', 'env', 'explain'],
-  set: ['run', 'check', 'env', 'explain', 'diff'],
+  config: ['run', 'check', 'env', 'exec', 'wait', 'explain'],
+  set: ['run', 'check', 'env', 'exec', 'wait', 'explain', 'diff'],
+  timeout: ['wait'],
   client: ['explain'],
   log: ['diff'],
   json: ['explain', 'diff'],
@@ -63,16 +71,17 @@ const wrong = (what: string): Arguments => ({
 
 const meant = (near: string | null): string => (near === null ? '' : `; did you mean ${near}?`);
 
-/** @param argv without the program: `process.argv.slice(2)` */
-export function parseArguments(argv: readonly string[]): Arguments {
+/** @param given without the program: `process.argv.slice(2)` */
+export function parseArguments(given: readonly string[]): Arguments {
   // Not strict: a message of our own names what was meant.
   const { tokens } = parseArgs({
-    args: [...argv],
+    args: [...given],
     options: {
       config: { type: 'string', multiple: true },
       set: { type: 'string', multiple: true },
       client: { type: 'string' },
       log: { type: 'string' },
+      timeout: { type: 'string' },
       json: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
       version: { type: 'boolean' },
@@ -80,10 +89,16 @@ export function parseArguments(argv: readonly string[]): Arguments {
     strict: false,
     tokens: true,
   });
-  const given: Given = { config: [], set: [], client: [], log: [], json: [] };
+  const options: Options = { config: [], set: [], client: [], log: [], json: [], timeout: [] };
   const words: string[] = [];
+  let argv: readonly string[] | null = null;
   let asked: 'help' | 'version' | null = null;
   for (const token of tokens) {
+    // What follows is not ours to read, if it is a command.
+    if (token.kind === 'option-terminator' && words[0] === 'exec') {
+      argv = given.slice(token.index + 1);
+      break;
+    }
     if (token.kind === 'positional') words.push(token.value);
     if (token.kind !== 'option') continue;
     const { name, rawName, value } = token;
@@ -91,21 +106,30 @@ export function parseArguments(argv: readonly string[]): Arguments {
       const bad = value === undefined || value === '' || value.startsWith('--');
       if (bad || (name === 'set' && !/^[^=]+=/.test(value)))
         return wrong(`--${name} needs ${NEEDS[name] ?? ''}`);
-      given[name as keyof Given].push(value);
+      options[name as keyof Options].push(value);
+    } else if (name === 'timeout') {
+      if (value === undefined || parseDuration(value) === null)
+        return wrong('--timeout needs a duration, such as 500ms, 10s or 1m');
+      options.timeout.push(value);
     } else if (name === 'help' || name === 'version' || name === 'json') {
       if (value !== undefined) return wrong(`${rawName} takes no value`);
-      if (name === 'json') given.json.push('');
+      if (name === 'json') options.json.push('');
       else asked ??= name;
     } else return wrong(`unknown option ${rawName}${meant(nearest(rawName, OPTIONS))}`);
   }
   if (asked !== null) return { command: asked };
-  return commandOf(words, given);
+  return commandOf(words, options, argv);
 }
 
 /** The values of each option, in order. */
-type Given = Record<'config' | 'set' | 'client' | 'log' | 'json', string[]>;
+type Options = Record<'config' | 'set' | 'client' | 'log' | 'json' | 'timeout', string[]>;
 
-function commandOf([word = 'run', ...rest]: readonly string[], given: Given): Arguments {
+/** `argv` null: there was no `--`. */
+function commandOf(
+  [word = 'run', ...rest]: readonly string[],
+  options: Options,
+  argv: readonly string[] | null,
+): Arguments {
   const command = COMMANDS.find((name) => name === word);
   if (command === undefined) {
     const near = nearest(word, COMMANDS);
@@ -113,22 +137,29 @@ function commandOf([word = 'run', ...rest]: readonly string[], given: Given): Ar
     return wrong(`unknown command ${JSON.stringify(word)}${advice}`);
   }
   if (command === 'help') return { command };
-  for (const [name, values] of Object.entries(given)) {
+  for (const [name, values] of Object.entries(options)) {
     if (values.length > 0 && OF[name]?.includes(command) !== true)
       return wrong(`${command} takes no --${name}`);
     if (values.length > 1 && (name === 'client' || name === 'log'))
       return wrong(`--${name} can be given once`);
   }
-  const { config: files, set, client, log } = given;
-  const json = given.json.length > 0;
+  const { config: files, set, client, log, timeout } = options;
+  const json = options.json.length > 0;
   const [first, second] = rest;
   const takes = command === 'explain' || command === 'diff' ? 2 : 0;
+  if (command === 'exec') {
+    if (first !== undefined || argv === null || argv.length === 0 || argv[0] === '')
+      return wrong('exec needs its command after --: outrigger exec -- COMMAND');
+    return { command, files, set, argv };
+  }
   const extra = rest[takes];
   if (extra !== undefined) {
     const advice = takes === 0 && command !== 'schema' ? '; files are given with --config FILE' : '';
     return wrong(`${command} takes no ${JSON.stringify(extra)}${advice}`);
   }
   switch (command) {
+    case 'wait':
+      return { command, files, set, timeoutMs: parseDuration(timeout.at(-1) ?? '') ?? WAIT_MS };
     case 'schema':
       return { command };
     case 'explain':

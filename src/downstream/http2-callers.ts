@@ -104,7 +104,7 @@ export class Http2Callers {
       socket.destroy();
       return;
     }
-    const caller = new Http2Caller(session, socket, inside !== null, this.#options);
+    const caller = new Http2Caller(session, socket, inside, this.#options);
     this.#callers.add(caller);
     socket.once('close', () => {
       this.#callers.delete(caller);
@@ -129,11 +129,17 @@ class Http2Caller implements PlaceHolder {
   #leaving = false;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(session: ServerHttp2Session, socket: Socket, inside: boolean, options: Http2CallerOptions) {
+  constructor(
+    session: ServerHttp2Session,
+    socket: Socket,
+    inside: Inside | null,
+    options: Http2CallerOptions,
+  ) {
     this.#session = session;
     this.#options = options;
     const { bounds } = options;
-    this.#home = { socket, inside, ownNames: inside ? new Set() : ownNamesOf(socket), bounds };
+    const ownNames: ReadonlySet<string> = inside === null ? ownNamesOf(socket) : new Set();
+    this.#home = { socket, inside: inside?.target.scheme ?? null, ownNames, bounds };
     this.#place = placeOf(socket);
     this.#place.holder = this;
     this.#place.fresh();

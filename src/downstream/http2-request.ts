@@ -9,6 +9,7 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { OutriggerError } from '../errors.ts';
+import type { Target } from '../exchange.ts';
 import { isNamed } from '../headers/field-names.ts';
 import type { HeadBounds } from '../http1/head-fault.ts';
 import type { CallerRequest } from './caller.ts';
@@ -21,8 +22,8 @@ const NONE: readonly string[] = [];
 /** Where a stream came from. */
 export interface StreamHome {
   readonly socket: Socket;
-  /** The tunnel settled where everything goes. */
-  readonly inside: boolean;
+  /** The scheme of the tunnel, which settled where everything goes; null: there is none. */
+  readonly inside: Target['scheme'] | null;
   /** Authorities that mean the sidecar itself, lower case. */
   readonly ownNames: ReadonlySet<string>;
   /** Of a head, as in HTTP/1.1. */
@@ -115,11 +116,14 @@ function sameHost(a: string, b: string): boolean {
   return isNamed(a, b.toLowerCase());
 }
 
-/** In origin form where the sidecar itself is meant or a tunnel says where, else in absolute form. */
+/**
+ * In origin form where the sidecar itself is meant or a tunnel says where, else in absolute form; so is what names
+ * another scheme than its tunnel's, for it is misdirected (RFC 9110, section 7.4).
+ */
 function targetOf(method: string, scheme: string, authority: string, path: string, home: StreamHome): string {
   // It is refused whatever it asks for, and its authority is worth a log line (RFC 9113, section 8.5).
   if (method === 'CONNECT') return `https://${authority}/`;
-  if (path === '*' || home.inside) return path;
+  if (path === '*' || scheme.toLowerCase() === home.inside) return path;
   // Whatever ends an authority would let it reach into the path, and a path that does not begin as one, back.
   if (!path.startsWith('/') || /[/?#\\]/.test(authority)) return '';
   return home.ownNames.has(authority.toLowerCase()) ? path : `${scheme}://${authority}${path}`;

@@ -141,16 +141,14 @@ export class RouteTable {
     return {
       hosts: hosts.length === 0 ? null : hosts.some((pattern) => matchesHost(pattern, host)),
       ports: ports.length === 0 ? null : matchesPort(route, port),
-      methods: methods.length === 0 ? null : methods.includes(method),
+      methods: methods.length === 0 ? null : takesMethod(route, method),
       paths: paths.length === 0 ? null : this.#takesPath(route, method, path),
       clients: clients.length === 0 ? null : isFor(route, client),
     };
   }
 
-  /** Methods are case-sensitive (RFC 9110, section 9.1). */
   #asksFor(route: Route, method: string, path: string): boolean {
-    const { methods } = route.match;
-    return (methods.length === 0 || methods.includes(method)) && this.#takesPath(route, method, path);
+    return takesMethod(route, method) && this.#takesPath(route, method, path);
   }
 
   #takesPath(route: Route, method: string, path: string): boolean {
@@ -166,6 +164,15 @@ export class RouteTable {
 }
 
 const denies = ({ access }: Route): boolean => access === 'deny';
+
+/** Methods are case-sensitive (RFC 9110, section 9.1), but not to every origin: a denial holds in any case. */
+function takesMethod(route: Route, method: string): boolean {
+  const { methods } = route.match;
+  if (methods.length === 0 || methods.includes(method)) return true;
+  if (!denies(route)) return false;
+  const upper = method.toUpperCase();
+  return methods.some((one) => one.toUpperCase() === upper);
+}
 
 /** Whoever is not told from others is nobody's client. */
 function isFor({ match: { clients } }: Route, client: string | null): boolean {

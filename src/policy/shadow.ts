@@ -48,13 +48,14 @@ export function shadowedRoutes(routes: readonly Route[], defaultAccess: 'allow' 
 
 /** The routes that take all of it; null: something is left. */
 function coverOf(
-  { match, https }: Route,
+  { match, https, access }: Route,
   earlier: readonly Route[],
   narrow: (index: number) => boolean,
 ): Route[] | null {
   const parts = [match.hosts, match.ports, match.methods, match.paths, match.clients];
   if (parts.reduce((count, list) => count * Math.max(1, list.length), 1) * earlier.length > ATOMS_MAX)
     return null;
+  const denies = access === 'deny';
   const taking = new Set<Route>();
   const orAny = <T>(list: readonly T[]): readonly (T | null)[] => (list.length === 0 ? [null] : list);
   // http:// on its own port comes here, too, if TLS is originated.
@@ -65,18 +66,25 @@ function coverOf(
         for (const path of orAny(match.paths))
           for (const client of orAny(match.clients)) {
             const atom = { host, port, method, path, client };
-            const one = earlier.find((route, i) => takes(route, atom, narrow(i)));
+            const one = earlier.find((route, i) => takes(route, atom, narrow(i), denies));
             if (one === undefined) return null;
             taking.add(one);
           }
   return [...taking];
 }
 
-function takes({ match }: Route, { host, port, method, path, client }: Atom, narrow: boolean): boolean {
+/** `denied`: what is matched is a denial, which holds for a method in any case. */
+function takes(
+  { match, access }: Route,
+  { host, port, method, path, client }: Atom,
+  narrow: boolean,
+  denied: boolean,
+): boolean {
   const { hosts, ports, methods, paths, clients } = match;
   if (hosts.length > 0 && (host === null || !hosts.some((wider) => holdsHost(wider, host)))) return false;
   if (ports.length > 0 && (port === null || !ports.includes(port))) return false;
   if (methods.length > 0 && (method === null || !methods.includes(method))) return false;
+  if (methods.length > 0 && denied && access === 'allow') return false;
   if (clients.length > 0 && (client === null || !clients.includes(client))) return false;
   if (paths.length === 0) return true;
   return !narrow && path !== null && method !== 'CONNECT' && paths.some((wider) => holdsPath(wider, path));

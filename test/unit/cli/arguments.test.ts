@@ -41,7 +41,7 @@ test('wrong usage is one line with what was probably meant and a hint to --help'
     [['chekc'], /unknown command "chekc"; did you mean check\?/],
     [
       ['frobnicate'],
-      /unknown command "frobnicate"; the commands are run, check, explain, diff, schema, env, help/,
+      /unknown command "frobnicate"; the commands are run, check, explain, diff, schema, env, exec, wait, help/,
     ],
     [['--confg', 'a'], /unknown option --confg; did you mean --config\?/],
     [['-x'], /unknown option -x/],
@@ -51,6 +51,15 @@ test('wrong usage is one line with what was probably meant and a hint to --help'
     [['--help=yes'], /--help takes no value/],
     [['check', 'a.yaml'], /check takes no "a.yaml"; files are given with --config FILE/],
     [['run', '--', 'x'], /run takes no "x"/],
+    [['exec'], /exec needs its command after --/],
+    [['exec', '--'], /exec needs its command after --/],
+    [['exec', '--', ''], /exec needs its command after --/],
+    [['exec', 'true'], /exec needs its command after --/],
+    [['exec', 'true', '--', 'x'], /exec needs its command after --/],
+    [['wait', '--timeout'], /--timeout needs a duration/],
+    [['wait', '--timeout', 'soon'], /--timeout needs a duration/],
+    [['run', '--timeout', '1s'], /run takes no --timeout/],
+    [['wait', 'x'], /wait takes no "x"/],
     [['explain'], /explain needs a method and a URL/],
     [['explain', 'GET'], /explain needs a method and a URL/],
     [['explain', 'GET', 'http://a', 'b'], /explain takes no "b"/],
@@ -94,6 +103,27 @@ test('explain and diff take what they are about, and schema nothing', () => {
     json: false,
   });
   assert.deepEqual(parseArguments(['schema']), { command: 'schema' });
+});
+
+test('exec takes everything after -- as it is', () => {
+  const argv = ['exec', '--config', 'a.yaml', '--', 'curl', '--help', '-x', '--config', '--', 'b'];
+  assert.deepEqual(parseArguments(argv), {
+    command: 'exec',
+    files: ['a.yaml'],
+    set: [],
+    argv: ['curl', '--help', '-x', '--config', '--', 'b'],
+  });
+  assert.deepEqual(parseArguments(['exec', '--help', '--', 'x']), { command: 'help' });
+});
+
+test('wait has ten seconds, or what is said', () => {
+  assert.deepEqual(parseArguments(['wait']), { command: 'wait', files: [], set: [], timeoutMs: 10_000 });
+  assert.deepEqual(parseArguments(['--timeout=500ms', 'wait']), {
+    command: 'wait',
+    files: [],
+    set: [],
+    timeoutMs: 500,
+  });
 });
 
 test('no command line makes it throw', () => {

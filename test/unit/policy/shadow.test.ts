@@ -99,7 +99,7 @@ test('what is said to be shadowed is never taken, whatever is asked for', () => 
             const says = table.connecting(host, port, client);
             assert.ok(says === null || !dead.has(says));
             for (const scheme of ['http', 'https'] as const)
-              for (const method of ['GET', 'POST', 'PUT', 'CONNECT'])
+              for (const method of ['GET', 'get', 'POST', 'PUT', 'CONNECT'])
                 for (const path of method === 'CONNECT' ? [''] : paths) {
                   const taken = table.match(method, { scheme, host, port }, path, client);
                   assert.ok(
