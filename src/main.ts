@@ -8,6 +8,7 @@ import { check } from './cli/check.ts';
 import { printEnv } from './cli/env.ts';
 import { DONE, INVALID } from './cli/exit-code.ts';
 import { HELP } from './cli/help.ts';
+import { printSchema } from './cli/schema.ts';
 import { crashOnUnhandledErrors } from './cli/unhandled-errors.ts';
 import { wait } from './cli/wait.ts';
 
@@ -31,21 +32,31 @@ async function main(): Promise<number> {
       out.write(`outrigger ${version}\n`);
       return DONE;
     case 'check':
-      return check(args.files, env, out, err);
+      return check(args.files, env, out, err, args.set);
     case 'env':
-      return printEnv(args.files, env, out, err);
+      return printEnv(args.files, env, out, err, args.set);
+    case 'explain': {
+      const { explain } = await import('./cli/explain.ts');
+      return explain({ ...args, env }, out, err);
+    }
+    case 'diff': {
+      const { diff } = await import('./cli/diff.ts');
+      return diff({ ...args, env }, process.stdin, out, err);
+    }
+    case 'schema':
+      return printSchema(out);
     // The sidecar is loaded by whoever starts one: a health check has no use for it.
     case 'run': {
       const { run } = await import('./cli/run.ts');
-      return run({ files: args.files, env, version, terminal: isatty(1), err });
+      return run({ files: args.files, set: args.set, env, version, terminal: isatty(1), err });
     }
     case 'exec': {
       const { exec } = await import('./cli/exec.ts');
-      const { files, argv: command } = args;
-      return exec({ files, command, env, version, terminal: isatty(2), err });
+      const { files, set, argv: command } = args;
+      return exec({ files, set, command, env, version, terminal: isatty(2), err });
     }
     case 'wait':
-      return wait({ files: args.files, env, err, timeoutMs: args.timeoutMs });
+      return wait({ files: args.files, set: args.set, env, err, timeoutMs: args.timeoutMs });
     case 'wrong':
       err.write(`${args.message}\n`);
       return INVALID;

@@ -31,6 +31,7 @@ import { pseudonymOf } from './headers/forwarding.ts';
 import { RandomPool, RequestIds } from './headers/request-id.ts';
 import { originKeyOf } from './layers/origin.ts';
 import { acceptance, inside, stack } from './layers/stack.ts';
+import { defaultRoute } from './policy/default-route.ts';
 import type { OAuth2Policy, Policy, Route } from './policy/policy.ts';
 import { RouteTable } from './policy/route.ts';
 import type { Response } from './response.ts';
@@ -168,20 +169,7 @@ export class Sidecar {
     const random = new RandomPool((bytes) => randomFillSync(bytes));
     const ids = new RequestIds(random);
     const pseudonym = pseudonymOf(randomFillSync(new Uint8Array(4)));
-    const fallback: Route = Object.freeze({
-      name: 'default',
-      match: { hosts: [], ports: [], methods: [], paths: [], clients: [] },
-      access: access.default,
-      report: access.report,
-      addresses: null,
-      https: null,
-      prefix: null,
-      origin: null,
-      tls: null,
-      http2: false,
-      credentials: null,
-      policy: config.policy,
-    });
+    const fallback = defaultRoute(config.policy, access);
     const roots = edges.secureContext
       ? { context: edges.secureContext, pem: null }
       : rootsOf(edges.roots ?? null);

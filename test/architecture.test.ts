@@ -113,13 +113,14 @@ test('a room imports only the rooms that it may know; only sidecar.ts knows them
   /** `name`: as it likes; `name (type)`: types only. Each also knows itself. */
   const known: Readonly<Record<string, readonly string[]>> = {
     'main.ts': ['cli'],
-    cli: ['certificates', 'config', 'telemetry', 'sidecar.ts'],
+    cli: ['certificates', 'config', 'explanation', 'telemetry', 'sidecar.ts'],
     'errors.ts': [],
     'spent-buffers.ts': [],
     'socket-reset.ts': [],
     'exchange.ts': ['errors.ts (type)', 'policy (type)', 'upstream (type)'],
     'response.ts': ['errors.ts (type)'],
     config: ['policy'],
+    explanation: ['config', 'downstream', 'errors.ts', 'exchange.ts (type)', 'policy', 'upstream'],
     credentials: ['errors.ts', 'exchange.ts', 'policy', 'response.ts (type)'],
     headers: ['policy (type)'],
     http1: [],
@@ -255,10 +256,13 @@ test('types go in a circle only round the exchange, which names what the layers 
   assert.deepEqual(circles(without), []);
 });
 
-test('only the composition root and the command line see the whole configuration', () => {
+test('only the composition root, the command line and what explains see the whole configuration', () => {
   none(
     IMPORTS.filter(({ from, to }) => {
-      if (['config', 'sidecar.ts', 'cli'].includes(roomOf(from)) || to !== 'src/config/config.ts')
+      if (
+        ['config', 'sidecar.ts', 'cli', 'explanation'].includes(roomOf(from)) ||
+        to !== 'src/config/config.ts'
+      )
         return false;
       return !/import type \{ ListenAddress \} from '[^']*config\/config\.ts'/.test(read(from));
     }),

@@ -20,6 +20,8 @@ import { UnhandledErrors } from './unhandled-errors.ts';
 
 export interface ServingOptions {
   readonly files: readonly string[];
+  /** `PATH=VALUE` of the command line. */
+  readonly set?: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly version: string;
   /** Whether a person watches the log. */
@@ -48,10 +50,10 @@ function listenProblem({ key, address, code }: ListenError): string {
 
 /** Resolves once exchanges are served; null: they cannot be, and `err` was told why. */
 export async function serve(options: ServingOptions): Promise<Serving | null> {
-  const { files, env, version, terminal, err, logFd } = options;
+  const { files, set = [], env, version, terminal, err, logFd } = options;
   let inspected: Inspected;
   try {
-    inspected = inspect({ files, env, terminal });
+    inspected = inspect({ files, set, env, terminal });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);

@@ -23,6 +23,7 @@ const ANSWER_MS = 1_000;
 
 export interface WaitOptions {
   readonly files: readonly string[];
+  readonly set?: readonly string[];
   readonly env: LoadOptions['env'];
   readonly err: Output;
   /** The longest wait in all. */
@@ -30,11 +31,11 @@ export interface WaitOptions {
 }
 
 /** @returns the exit code: 0 ready, 1 not ready in time, 2 nobody can know whom to ask */
-export async function wait({ files, env, err, timeoutMs }: WaitOptions): Promise<number> {
+export async function wait({ files, set = [], env, err, timeoutMs }: WaitOptions): Promise<number> {
   let address: ListenAddress | null;
   try {
     // Not inspected: whoever asks need not be able to read the keys that it names.
-    const { admin, telemetry } = loadConfig({ files, env }).config.listen;
+    const { admin, telemetry } = loadConfig({ files, env, set }).config.listen;
     address = [admin, telemetry].find((one) => one !== null && one.port !== 0) ?? null;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

@@ -54,8 +54,8 @@ export class Interceptor {
     target: Pick<Target, 'host' | 'port' | 'authority'>,
     clientName: string | null = null,
   ): Route | null {
-    const route = this.#options.routes.connecting(target.host, target.port, clientName);
-    return route?.https === 'intercept' && !this.isPinned(target) ? route : null;
+    const route = this.#options.routes.intercepting(target.host, target.port, clientName);
+    return route !== null && !this.isPinned(target) ? route : null;
   }
 
   /** Whether a tunnel is one because a client of its host did not accept our certificate. */
