@@ -3,3 +3,5 @@ export const DONE = 0;
 export const FAILED = 1;
 /** Wrong usage, or a configuration that is not valid. */
 export const INVALID = 2;
+/** The drain timeout was over before the application had gone. */
+export const TIMEOUT = 3;

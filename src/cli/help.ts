@@ -15,7 +15,7 @@ configuration, weakest first:
   OUTRIGGER__<PATH>, for example OUTRIGGER__LISTEN__PROXY=127.0.0.1:8080
   In texts of a file: \${NAME}, \${NAME:-default}, \${file:PATH}; $\${ is a literal \${.
 
-exit codes: 0 done, 1 failed, 2 wrong usage or invalid configuration
+exit codes: 0 done, 1 failed, 2 wrong usage or invalid configuration, 3 ended by the drain timeout
 
 then, for the application: HTTP_PROXY=http://127.0.0.1:3128, or eval "$(outrigger env)"
 `;

@@ -7,11 +7,12 @@ import { trustMachineRoots } from '../certificates/machine-roots.ts';
 import { TlsFileError } from '../certificates/tls-files.ts';
 import type { ListenAddress } from '../config/config.ts';
 import { ConfigError, formatPlace, formatProblem } from '../config/problem.ts';
+import type { Loaded } from '../config/source.ts';
 import { ListenError, Sidecar, StartError } from '../sidecar.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { Output } from './check.ts';
-import { DONE, FAILED, INVALID } from './exit-code.ts';
-import { type Inspected, inspect } from './inspection.ts';
+import { DONE, FAILED, INVALID, TIMEOUT } from './exit-code.ts';
+import { Files } from './files.ts';
 import { inspectNodeSettings } from './node-settings.ts';
 import { UnhandledErrors } from './unhandled-errors.ts';
 
@@ -41,9 +42,10 @@ function listenProblem({ key, address, code }: ListenError): string {
 
 /** Resolves with the exit code once the sidecar has ended. */
 export async function run({ files, env, version, terminal, err }: RunOptions): Promise<number> {
-  let inspected: Inspected;
+  const source = new Files({ files, env, terminal });
+  let loaded: Loaded;
   try {
-    inspected = inspect({ files, env, terminal });
+    loaded = source.load();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
@@ -54,15 +56,19 @@ export async function run({ files, env, version, terminal, err }: RunOptions): P
   if (settings.refused.length > 0) return INVALID;
   // Node itself would say that it counts, though it does not.
   delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
-  const { config, warnings } = inspected;
+  const { config, warnings } = loaded;
   const asked = askedToEnd();
+  let hungUp = false;
+  // While the sidecar starts it is kept in mind, and ends nothing.
+  let reload = (): void => void (hungUp = true);
+  process.on('SIGHUP', () => reload());
   trustMachineRoots(env);
   const sink = createLog({ level: config.log.level, format: config.log.format });
   for (const warning of settings.warnings) sink.log.warn({}, warning);
   for (const warning of warnings) sink.log.warn({ at: formatPlace(warning) }, warning.message);
   let sidecar: Sidecar;
   try {
-    sidecar = new Sidecar(config, version, sink);
+    sidecar = new Sidecar(config, version, sink, {}, { loaded, source });
     const { proxy, admin, telemetry } = await sidecar.start();
     sink.log.info(
       {
@@ -89,10 +95,12 @@ export async function run({ files, env, version, terminal, err }: RunOptions): P
     now: () => performance.now(),
   });
   unhandled.watch();
+  reload = () => void sidecar.reload('signal');
+  if (hungUp) reload();
   // Whoever waits for the line should not wait for the next one.
   sink.flush();
-  const why = await Promise.race([asked.once, unhandled.tooMany]);
-  sink.log.info(why === 'unhandled errors' ? { reason: why } : { signal: why }, 'draining');
+  const why = await Promise.race([asked.once, unhandled.tooMany, sidecar.drainAsked]);
+  sink.log.info(isSignal(why) ? { signal: why } : { reason: why }, 'draining');
   sink.flush();
   const end = await Promise.race([sidecar.drain(), asked.twice]);
   try {
@@ -102,7 +110,12 @@ export async function run({ files, env, version, terminal, err }: RunOptions): P
   }
   sink.log.info({ end }, 'stopped');
   sink.flush();
-  return end === 'signal' || unhandled.fatal ? FAILED : DONE;
+  if (end === 'signal' || unhandled.fatal) return FAILED;
+  return end === 'timeout' ? TIMEOUT : DONE;
+}
+
+function isSignal(why: string): why is NodeJS.Signals {
+  return why.startsWith('SIG');
 }
 
 /**

@@ -14,7 +14,7 @@ const BUFFER_BYTES = 65_536;
 
 /** The process-wide bound on bytes kept for retries. */
 export class ReplayBound {
-  readonly limit: number;
+  limit: number;
   #used = 0;
 
   constructor(limit: number) {

@@ -31,6 +31,7 @@ async function serve(
     ready: () => ({ ready: true, state: { draining: false }, detail: { exchanges: 0 } }),
     metrics: async () => ({ body: 'up 1\n', contentType: 'text/plain; version=0.0.4' }),
     origins: () => [origin],
+    operations: null,
     paths: 'all',
     token: null,
     hosts: [],
