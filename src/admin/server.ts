@@ -234,6 +234,6 @@ function write(request: IncomingMessage, response: ServerResponse, answer: Answe
 function refuseConnect(_request: IncomingMessage, socket: Socket): void {
   socket.on('error', () => {});
   socket.end(
-    'HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, HEAD, POST\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
+    'HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, HEAD\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
   );
 }

@@ -3,7 +3,7 @@
  * and without its secrets.
  *
  * Rules: masked is what the schema calls a secret, and whatever came out of `${...}`, be it a variable or a file: a
- * mask too many does no harm. Nothing else decides, so that a new key is masked by being declared. It is for
+ * mask too many does no harm. So are queries of URLs. Nothing else decides, so that a new key is masked by being declared. It is for
  * whole configurations without problems.
  */
 import { inheritPolicy } from './layers.ts';
@@ -61,7 +61,13 @@ function disclosed(schema: Schema, given: TreeNode | undefined): Disclosed {
   const isSecret = shape.kind === 'leaf' && shape.field.secret === true;
   if (node.kind !== 'scalar') return { kind: 'value', value: MASK, from };
   const isMasked = node.value !== null && (isSecret || node.origin === 'resolved');
-  return { kind: 'value', value: isMasked ? MASK : node.value, from };
+  return { kind: 'value', value: isMasked ? MASK : withoutQuery(node.value), from };
+}
+
+/** A query may carry a key, and whether it does is for its owner to know; so may what stands before a host. */
+function withoutQuery(value: string | number | boolean | null): string | number | boolean | null {
+  if (typeof value !== 'string' || !/^[a-z][a-z0-9+.-]*:\/\//i.test(value)) return value;
+  return value.replace(/^([^/]*\/\/)[^/@]*@/, `$1${MASK}@`).replace(/\?.*$/s, `?${MASK}`);
 }
 
 function sourceOf(node: TreeNode | undefined): string {

@@ -120,7 +120,7 @@ test('an unknown path is answered with the list', async (t) => {
   }
 });
 
-test('no method but GET and HEAD is taken, CONNECT included', async (t) => {
+test('where nothing is to be done no method but GET and HEAD is taken, CONNECT included', async (t) => {
   const { port } = await serve(t);
   for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE']) {
     const { status, headers } = await ask(port, '/livez', { method });
@@ -404,6 +404,7 @@ test('close is harmless before listen and a second time', async () => {
     ready: () => ({ ready: true, state: {}, detail: {} }),
     metrics: async () => ({ body: '', contentType: '' }),
     origins: () => [],
+    operations: null,
   };
   const server = new AdminServer({ ...sources, paths: 'all', token: null, hosts: [] });
   await server.close();
