@@ -151,7 +151,8 @@ export class AdminServer {
     const { authorization } = headers;
     const trusted = this.#token === null ? this.#whole : this.#token.isIn(authorization);
     if (this.#token !== null && !trusted && endpoint?.open !== true) return unauthorized(authorization);
-    if (found === null || endpoint === undefined) return text(404, `no such path; there are:\n${listOf(this.#endpoints)}`);
+    if (found === null || endpoint === undefined)
+      return text(404, `no such path; there are:\n${listOf(this.#endpoints)}`);
     const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '');
     const answer = endpoint.methods.get(method);
     const allow = allowOf(endpoint);

@@ -61,7 +61,14 @@ function disclosed(schema: Schema, given: TreeNode | undefined): Disclosed {
   const isSecret = shape.kind === 'leaf' && shape.field.secret === true;
   if (node.kind !== 'scalar') return { kind: 'value', value: MASK, from };
   const isMasked = node.value !== null && (isSecret || node.origin === 'resolved');
-  return { kind: 'value', value: isMasked ? MASK : withoutQuery(node.value), from };
+  const value = shape.kind === 'leaf' ? typed(node.value, shape.type) : node.value;
+  return { kind: 'value', value: isMasked ? MASK : withoutQuery(value), from };
+}
+
+/** A text of the environment becomes what its key is. */
+function typed(value: string | number | boolean | null, type: 'text' | 'number' | 'flag') {
+  if (typeof value !== 'string' || type === 'text') return value;
+  return type === 'number' ? Number(value) : value === 'true';
 }
 
 /** A query may carry a key, and whether it does is for its owner to know; so may what stands before a host. */

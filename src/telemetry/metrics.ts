@@ -8,13 +8,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Exchange, ExchangeObserver } from '../exchange.ts';
-import {
-  type CountFamily,
-  Distribution,
-  type FamilyText,
-  type LevelFamily,
-  Tally,
-} from './families.ts';
+import { type CountFamily, Distribution, type FamilyText, type LevelFamily, Tally } from './families.ts';
 import { CIRCUIT_OPENINGS, ORIGIN_LEVELS, type OriginFamilies, writeOrigins } from './origin-metrics.ts';
 import { ROUTE_COUNTS, ROUTE_DISTRIBUTIONS, type RouteFamilies, RouteMetrics } from './route-metrics.ts';
 import {

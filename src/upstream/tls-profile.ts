@@ -201,8 +201,7 @@ export class TlsProfiles {
       let one = shared.get(key);
       if (one === undefined) {
         const suffix = generation === 1 ? `#${name}` : `#${name}~${generation}`;
-        const profile =
-          this.#shared.get(key)?.profile ?? new TlsProfile(suffix, tls, http2, this.#roots);
+        const profile = this.#shared.get(key)?.profile ?? new TlsProfile(suffix, tls, http2, this.#roots);
         one = { profile, routes: [] };
         shared.set(key, one);
       }
