@@ -165,7 +165,10 @@ export class Metrics implements ExchangeObserver {
   #route(name: string): RouteMetrics {
     const known = this.#routes.get(name);
     if (known !== undefined) return known;
-    if (this.#routes.size >= MAX_ROUTES && name !== OTHER && !this.#dropOne()) return this.#route(OTHER);
+    if (this.#routes.size >= MAX_ROUTES && name !== OTHER) {
+      // One that has gone, and finishes its last exchanges, takes nobody's place.
+      if (!this.#current.has(name) || !this.#dropOne()) return this.#route(OTHER);
+    }
     const metrics = new RouteMetrics(name, this.#families);
     this.#routes.set(name, metrics);
     return metrics;
