@@ -332,7 +332,8 @@ export class Sidecar {
     const changed = changes(before.written, loaded.written);
     const kept = applicable(this.#config, loaded.config, this.#interception !== null);
     const number = this.#number + 1;
-    const { config, settle } = succeed(this.#config, kept.config, number);
+    const succession = succeed(this.#config, kept.config, number);
+    const { config } = succession;
     const prepared = this.#profiles.prepare(config.routes, number);
     const addresses = this.#addresses as Addresses;
     const opened = await this.#openInterception(config);
@@ -355,7 +356,7 @@ export class Sidecar {
     this.#loaded = loaded;
     this.#configAt = new Date();
     this.#disclosure = null;
-    settle();
+    succession.settle();
     this.#profiles.adopt(prepared);
     this.#secrets.hold(config.secrets);
     this.#exchanges.setLimit(limits.exchanges);

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 async function ask(
   cast: Cast,
   path: string,
-  options: RequestInit = {},
+  options: { method?: string; headers?: Record<string, string>; body?: string } = {},
 ): Promise<{ status: number; body: string }> {
   const response = await fetch(cast.sidecar.adminUrl + path, {
     ...options,
@@ -35,7 +35,7 @@ test('the next request on a connection that is kept alive meets the new routes, 
   stage(route('127.0.0.1', 'policy: { headers: { request: { set: { X-Was: before } } } }'), async (cast) => {
     const held: (() => void)[] = [];
     const origin = await cast.origin((request, response) => {
-      const reply = () => response.end(`${request.headers['x-was'] ?? 'none'}`);
+      const reply = () => response.end(String(request.headers['x-was'] ?? 'none'));
       if (request.url === '/held') held.push(reply);
       else reply();
     });
@@ -116,7 +116,7 @@ test('a request inside a tunnel that is open meets the new access when it comes'
 test('an open tunnel, an upload and a wait for a retry go on, each by what it began with', () =>
   stage('policy: { retry: { attempts: 2, backoff: { initial: 50ms, max: 50ms } } }', async (cast) => {
     const origin = await cast.origin((request, response, seen) => {
-      if (request.url === '/upload') readBody(request, seen, () => response.end(`${seen.body}`));
+      if (request.url === '/upload') readBody(request, seen, () => response.end(seen.body));
       else
         answer(origin.seen.filter(({ url }) => url === request.url).length > 1 ? 200 : 503)(
           request,
@@ -171,7 +171,7 @@ test('an invalid file leaves everything as it is, and says so in the log, the me
     assert.equal(problems.length, 2);
     assert.match(
       problems[0],
-      /test\.yaml:1:\d+: unknown key \"exchange\" in limits; did you mean \"exchanges\"\?/,
+      /test\.yaml:1:\d+: unknown key "exchange" in limits; did you mean "exchanges"\?/,
     );
     assert.match(problems[1], /test\.yaml:1:\d+: policy\.retry\.attempts must be/);
 

@@ -82,12 +82,13 @@ test('the holder of a secret stays, and holds what was read once the change coun
   const holder = holderOf(before);
   assert.ok(holder instanceof SecretText);
   writeFileSync(holder.files[0] as string, 'second');
-  const { config, settle } = succeed(before, load(`{ ${yaml}, limits: { exchanges: 9 } }`), 2);
+  const succession = succeed(before, load(`{ ${yaml}, limits: { exchanges: 9 } }`), 2);
+  const { config } = succession;
   assert.equal(holderOf(config), holder);
   assert.equal(config.policy, before.policy);
   assert.deepEqual(config.secrets, [holder]);
   assert.equal(holder.value, 'Bearer first');
-  settle();
+  succession.settle();
   assert.equal(holder.value, 'Bearer second');
   const other = load(yaml.replace('Bearer', 'Basic'));
   assert.notEqual(holderOf(succeed(config, other, 3).config), holder);
