@@ -22,7 +22,7 @@ interface Setting {
 
 const REFUSED: readonly Setting[] = [
   {
-    option: /^--(?:inspect(?:-brk|-wait|-port)?|debug-port|experimental-network-inspection)$/,
+    option: /^--(?:inspect(?:-brk|-brk-node|-wait|-port)?|debug-port|experimental-network-inspection)$/,
     why: 'opens a debugger, by which whoever reaches it has every secret and runs any code',
   },
   { option: /^--insecure-http-parser$/, why: 'makes parsers of HTTP lenient' },
@@ -36,6 +36,12 @@ const REFUSED: readonly Setting[] = [
     why: 'writes the environment, secrets included, to a file',
   },
   { option: /^--trace-tls$/, why: 'writes what TLS connections carry to standard error' },
+  {
+    option: /^--experimental-(?:default-)?config-file$/,
+    why: 'takes settings from a file, where none of these would be seen',
+  },
+  { option: /^--tls-cipher-list$/, why: 'changes which ciphers and keys TLS accepts' },
+  { option: /^--security-revert$/, why: 'opens a hole in Node that has been closed' },
 ];
 
 const WITHOUT_EFFECT: readonly Setting[] = [

@@ -18,7 +18,7 @@ import type { Route } from '../policy/policy.ts';
 import type { RouteTable } from '../policy/route.ts';
 import { beneathOf } from '../socket-reset.ts';
 import type { CallerRequest } from './caller.ts';
-import type { Caller, Clients } from './clients.ts';
+import type { Caller, Clients, KnownClient } from './clients.ts';
 import type { TargetReader } from './target.ts';
 import type { Inside, Way } from './way.ts';
 
@@ -203,14 +203,16 @@ export class Admission {
     const denial = refusal === null ? this.#denial(exchange, caller) : null;
     refusal ??= challenged(denial, caller, inside, this.#options.clients);
     refusal ??= spendForward(method, facts, headers) ?? settleCredentials(method, headers, route);
-    if (refusal === null && client !== null) {
-      if (client.tryAcquire()) exchange.onFinish(client);
-      else refusal = new OutriggerError('client_limit', `${client.limit} of ${client.name} are in flight`, 1);
-    }
+    refusal ??= countOf(exchange, client);
     return { exchange, facts, refusal, byAccess: denial?.name === 'access_denied' };
   }
 
-  /** Of a request of our own, which no client has sent. */
+  /** Of one that was refused by access and goes on all the same, until it is known what is inside. */
+  count(exchange: Exchange): OutriggerError | null {
+    return countOf(exchange, this.#options.clients?.named(exchange.clientName).client ?? null);
+  }
+
+  /** By its route and port alone: of a request of our own, and of a tunnel whose client has been asked about. */
   denialOf(exchange: Exchange): OutriggerError | null {
     return this.#denial(exchange, null);
   }
@@ -232,6 +234,15 @@ export class Admission {
     if (target === null || !this.#deniedPorts.has(target.port) || opens(route, target)) return null;
     return this.settle(exchange, new OutriggerError('port_denied', `port ${target.port}`));
   }
+}
+
+/** One more exchange in flight of its client. */
+function countOf(exchange: Exchange, client: KnownClient | null): OutriggerError | null {
+  if (client === null) return null;
+  if (!client.tryAcquire())
+    return new OutriggerError('client_limit', `${client.limit} of ${client.name} are in flight`, 1);
+  exchange.onFinish(client);
+  return null;
 }
 
 /** Whether a route says itself that its requests may go to that port. */

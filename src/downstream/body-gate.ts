@@ -120,15 +120,11 @@ class Gathering implements Pending {
 
   begin(): void {
     const exchange = this.#exchange;
-    const { idleMs, totalMs } = exchange.route.policy.timeouts;
+    const { idleMs } = exchange.route.policy.timeouts;
     const stalled = (): void => this.cancel(new OutriggerError('request_body_stalled', `after ${idleMs} ms`));
     this.#idle = setTimeout(stalled, idleMs);
-    if (totalMs !== null) {
-      const leftMs = totalMs - (performance.now() - exchange.startedAt);
-      const late = (): void =>
-        this.cancel(new OutriggerError('total_timeout', `${totalMs} ms, while ${exchange.phase}`));
-      this.#total = setTimeout(late, Math.max(leftMs, 1));
-    }
+    const leftMs = leftMsOf(exchange);
+    if (leftMs !== null) this.#total = setTimeout(() => this.cancel(totalTimeout(exchange)), leftMs);
     exchange.phase = 'receiving the body';
     exchange.pending = this;
     this.#body.onProgress = this.#progress;
@@ -189,12 +185,17 @@ class Place implements Pending, Releasable {
     this.#reject = reject;
     this.places.waiting.add(this);
     this.#gate.waiting++;
-    const { policy } = this.#exchange.route;
+    const exchange = this.#exchange;
+    const { policy } = exchange.route;
     const waitMs = waitMsOf(policy);
+    const leftMs = leftMsOf(exchange);
     const from = this.#body.received;
-    this.#timer = setTimeout(() => this.cancel(this.#late(policy, waitMs, from)), waitMs);
-    this.#exchange.phase = 'receiving the body';
-    this.#exchange.pending = this;
+    const late = (): void => this.cancel(this.#late(policy, waitMs, from));
+    const outOfTime = (): void => this.cancel(totalTimeout(exchange));
+    this.#timer =
+      leftMs !== null && leftMs < waitMs ? setTimeout(outOfTime, leftMs) : setTimeout(late, waitMs);
+    exchange.phase = 'receiving the body';
+    exchange.pending = this;
   }
 
   granted(): void {
@@ -254,4 +255,14 @@ class Place implements Pending, Releasable {
 /** A place is waited for as long as the rate of a body is judged; where none is, as long as for a connection. */
 function waitMsOf({ limits, pool }: Policy): number {
   return limits.minRate === null ? pool.queueTimeoutMs : limits.minRateWindowMs;
+}
+
+/** Of `policy.timeouts.total`, which runs before there is a stack to mind it; null: there is no such bound. */
+function leftMsOf({ route, startedAt }: Exchange): number | null {
+  const { totalMs } = route.policy.timeouts;
+  return totalMs === null ? null : Math.max(1, totalMs - (performance.now() - startedAt));
+}
+
+function totalTimeout({ route, phase }: Exchange): OutriggerError {
+  return new OutriggerError('total_timeout', `${route.policy.timeouts.totalMs} ms, while ${phase}`);
 }

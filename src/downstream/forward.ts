@@ -8,7 +8,7 @@
  */
 import { asOutriggerError, type ErrorName, OutriggerError } from '../errors.ts';
 import type { Dispatch, Exchange, Flow, InformationalSink, Owing, Pending, Phase } from '../exchange.ts';
-import { applyEdits } from '../headers/edits.ts';
+import { applyEdits, withoutSettled } from '../headers/edits.ts';
 import { isNamed } from '../headers/field-names.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
 import type { Policy, Route } from '../policy/policy.ts';
@@ -33,6 +33,8 @@ const TOO_SLOW: Readonly<Record<Owing, ErrorName>> = Object.freeze({
 
 /** An answer of ours that ends the connection has so long to get out, milliseconds; each byte gives it more. */
 const LAST_ANSWER_MS = 1_000;
+
+const NONE: readonly string[] = [];
 
 export interface ForwardOptions {
   readonly admission: Admission;
@@ -94,6 +96,7 @@ export class Forwarder {
     const body = openBody(request, facts.contentLength, policy);
     exchange.body = body;
     exchange.onFinish(body);
+    if (body.length === null) body.settleTrailers = (raw) => settleTrailers(raw, exchange.route);
     if (requestBytes !== null)
       body.onTooLarge = () =>
         forwarding.malformed(new OutriggerError('request_too_large', `more than ${requestBytes} bytes`));
@@ -371,6 +374,12 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
       exchange.finish('aborted', null, `caller left while ${phase}`);
     }
   }
+}
+
+/** The head has been settled by the route, and the trailers are no way round that. */
+function settleTrailers(raw: readonly string[], { policy, credentials }: Route): readonly string[] {
+  const own = credentials === null || credentials.caller === 'keep' ? NONE : credentials.fields;
+  return withoutSettled(raw, policy.headers.request, own);
 }
 
 async function after<R>(waits: Promise<void>, dispatch: Dispatch<R>, exchange: Exchange): Promise<R> {

@@ -61,7 +61,8 @@ export class Http1Callers implements CallerHome {
   /** `early`: what has been read of it. */
   accept(socket: Socket, early: readonly Buffer[] = []): void {
     const caller = new Http1Caller(socket, placeOf(socket), this);
-    for (const chunk of early) caller.data(chunk);
+    // In one piece: what is behind a head that hands the connection on goes with it.
+    if (early.length > 0) caller.data(early.length === 1 ? (early[0] as Buffer) : Buffer.concat(early));
   }
 
   /** The connection ends with it. */

@@ -58,7 +58,7 @@ export class Http1Request implements CallerRequest {
   }
 
   on(event: 'data' | 'end', listener: ((chunk: Buffer) => void) | (() => void)): void {
-    if (event === 'data') this.#onData = listener as (chunk: Buffer) => void;
+    if (event === 'data') this.#onData = listener;
     else this.#onEnd = listener as () => void;
   }
 

@@ -117,9 +117,9 @@ export class Listener {
     }
     socket.on('error', ignore);
     placeOf(socket).fresh();
-    this.#http1.accept(socket, early);
-    // Whoever was paused is not set flowing by being listened to.
+    // Whoever was paused is not set flowing by being listened to; before, for what came early may ask for a pause.
     socket.resume();
+    this.#http1.accept(socket, early);
   }
 
   #onConnection = (socket: Socket): void => {

@@ -17,6 +17,9 @@ const LOOK_MS_MIN = 20;
 /** So many are ended at once; then others have a turn. */
 const ENDED_AT_ONCE = 32;
 
+/** Of the connections to an origin, this part is freed at one look: who gets them may be as slow, and begins with a rush. */
+const RELIEVED_SHARE = 8;
+
 /** What an exchange owes may be looked at so many times in one window. */
 const LOOKS = 5;
 
@@ -112,7 +115,8 @@ export class SlowPeers {
       else held.set(origin, [exchange]);
     }
     for (const [{ pool }, slow] of held) {
-      const most = Math.min(pool.queued, slow.length - Math.floor(pool.limit / 2));
+      const some = Math.max(1, Math.floor(pool.limit / RELIEVED_SHARE));
+      const most = Math.min(pool.queued, slow.length - Math.floor(pool.limit / 2), some);
       for (let i = 0; i < most; i++) this.#yields(slow.pop() as Exchange);
     }
   }

@@ -102,8 +102,9 @@ export class Tunnel implements OpeningListener {
     const byName = this.#isRoutedByName;
     // No route was found for what has said little yet; plain HTTP is asked about request by request.
     const undecided = byName || (port === HTTP_PORT && exchange.route.name === 'default');
-    if (refusal !== null && !(undecided && byAccess)) {
-      this.#refuse(refusal);
+    const refused = undecided && byAccess ? admission.count(exchange) : refusal;
+    if (refused !== null) {
+      this.#refuse(refused);
       return;
     }
     // What is inside is asked about by itself.
@@ -308,12 +309,9 @@ export class Tunnel implements OpeningListener {
     else if (this.#isRouteOpen && this.#isPortOpen) this.#follow(this.#options.dispatchAccepted(route), true);
   }
 
-  /** By the route that the server name has found, of a CONNECT that it was to let in; else it is cut. */
+  /** By the route that the server name has found, of a CONNECT that it was to let in, and its ports; else it is cut. */
   get #isRouteOpen(): boolean {
-    const { route } = this.#exchange;
-    if (route.access === 'allow') return true;
-    const error = new OutriggerError('access_denied', `route ${route.name}`);
-    const denial = this.#options.admission.settle(this.#exchange, error);
+    const denial = this.#options.admission.denialOf(this.#exchange);
     if (denial !== null) this.#cut(denial, ALERTS.accessDenied);
     return denial === null;
   }

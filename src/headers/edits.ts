@@ -18,6 +18,22 @@ export function applyEdits(list: string[], edits: HeaderEdits): string[] {
   return list;
 }
 
+/**
+ * Of what a caller sends behind its body, what says nothing of the fields that are settled in the head: some
+ * origins put the two together. `credentials`: of the caller, which the route does not pass on; lower case.
+ */
+export function withoutSettled(
+  trailers: readonly string[],
+  edits: HeaderEdits,
+  credentials: readonly string[],
+): string[] {
+  const kept = [...trailers];
+  removeFields(kept, edits.remove);
+  removeFields(kept, credentials);
+  for (const [name] of edits.set) removeFrom(kept, name.toLowerCase(), 0);
+  return kept;
+}
+
 /** One line of that name, at the place of the first or at the end. */
 export function setField(list: string[], name: string, value: string): void {
   const lower = name.toLowerCase();

@@ -15,6 +15,9 @@ const READ_MAX = 4_096;
 /** So often an escape may be escaped; who goes further means no good. */
 const DECODED_MAX = 4;
 
+/** More readings than this are nobody's honest path. */
+const READINGS_MAX = 96;
+
 /** Characters that have one reading. Case is one: `/A` is not `/a`, except where it is denied. */
 export function isPlainPath(path: string): boolean {
   let last = 0;
@@ -37,14 +40,31 @@ export function readingsOf(path: string): readonly string[] | null {
   const readings = new Set([raw]);
   addForms(raw, readings);
   addForms(unreservedDecoded(raw), readings);
-  let text = raw;
+  // Some resolve or leave out before they decode, and again after: each form is decoded.
+  let forms: ReadonlySet<string> = new Set(readings);
   for (let n = 0; ; n++) {
-    const decoded = allDecoded(text);
-    if (decoded === text) return [...readings];
+    const decoded = decodedOnce(forms);
+    if (decoded.size === 0) return [...readings];
     if (n === DECODED_MAX) return null;
-    text = decoded;
-    for (const one of [text, folded(text), cut(text)]) addForms(one, readings);
+    const next = new Set<string>();
+    for (const text of decoded) {
+      addForms(text, next);
+      if (next.size > READINGS_MAX) return null;
+    }
+    for (const form of next) readings.add(form);
+    if (readings.size > READINGS_MAX) return null;
+    forms = next;
   }
+}
+
+/** What has escapes, without one layer of them. */
+function decodedOnce(forms: ReadonlySet<string>): ReadonlySet<string> {
+  const decoded = new Set<string>();
+  for (const form of forms) {
+    const text = allDecoded(form);
+    if (text !== form) decoded.add(text).add(folded(text)).add(cut(text));
+  }
+  return decoded;
 }
 
 /** The path in front of its query. */
@@ -54,17 +74,24 @@ export function withoutQuery(path: string): string {
 }
 
 function addForms(text: string, readings: Set<string>): void {
-  const slashed = text.includes('\\') ? [text, text.replaceAll('\\', '/')] : [text];
-  for (const one of slashed) {
-    // Parameters belong to their segment (RFC 3986, section 3.3), and some programs drop them first.
-    const bare = one.includes(';') ? [one, one.replace(/;[^/]*/g, '')] : [one];
-    for (const it of bare) {
-      const collapsed = collapse(it);
-      const resolved = resolveDots(it);
-      readings.add(it).add(collapsed).add(resolved).add(collapse(resolved)).add(resolveDots(collapsed));
-    }
+  // Parameters belong to their segment (RFC 3986, section 3.3); some programs drop them first, some last.
+  const bare = withoutParameters(text);
+  const starts = new Set([text, bare, withoutParameters(resolveDots(text))]);
+  if (text.includes('\\'))
+    starts
+      .add(slashed(text))
+      .add(slashed(bare))
+      .add(withoutParameters(slashed(text)));
+  for (const it of starts) {
+    const collapsed = collapse(it);
+    const resolved = resolveDots(it);
+    readings.add(it).add(collapsed).add(resolved).add(collapse(resolved)).add(resolveDots(collapsed));
   }
 }
+
+const slashed = (path: string): string => path.replaceAll('\\', '/');
+
+const withoutParameters = (path: string): string => (path.includes(';') ? path.replace(/;[^/]*/g, '') : path);
 
 const collapse = (path: string): string => (path.includes('//') ? path.replace(/\/{2,}/g, '/') : path);
 

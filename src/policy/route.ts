@@ -113,10 +113,9 @@ export class RouteTable {
     return best;
   }
 
-  /** Methods are case-sensitive (RFC 9110, section 9.1). */
   #asksFor(route: Route, method: string, path: string): boolean {
     const { methods, paths } = route.match;
-    if (methods.length > 0 && !methods.includes(method)) return false;
+    if (methods.length > 0 && !methods.includes(method) && !deniesMethod(route, method)) return false;
     if (paths.length === 0) return true;
     // A tunnel shows no path, so a route that asks for one cannot mean it.
     if (method === 'CONNECT') return false;
@@ -128,6 +127,13 @@ export class RouteTable {
 }
 
 const denies = ({ access }: Route): boolean => access === 'deny';
+
+/** Methods are case-sensitive (RFC 9110, section 9.1), but not to every origin: a denial holds in any case. */
+function deniesMethod(route: Route, method: string): boolean {
+  if (!denies(route)) return false;
+  const upper = method.toUpperCase();
+  return route.match.methods.some((one) => one.toUpperCase() === upper);
+}
 
 /** Whoever is not told from others is nobody's client. */
 function isFor({ match: { clients } }: Route, client: string | null): boolean {

@@ -99,8 +99,12 @@ function innerIPv4(address: ipaddr.IPv6): Inner | null {
   return null;
 }
 
+/** Public by its range, and yet answered by the host of every machine of Azure: its metadata and certificates. */
+const AZURE_HOST = '168.63.129.16';
+
 /** Why an address is special; null: it is public unicast. */
 function special(address: Address): string | null {
+  if (address.toString() === AZURE_HOST) return 'the metadata service of Azure';
   const range: string = address.range();
   if (range === 'unicast') {
     // RFC 4291, section 2.4: global unicast is assigned from 2000::/3 only.

@@ -4,12 +4,16 @@
  * section 9.8), for anybody on the way can make the second.
  *
  * It is seen at the moment of the end: after a close_notify the TCP socket is still being read, after a FIN it
- * is not. What Node calls its handle answers that. Where there is none to ask, nothing is taken for whole.
+ * is not. Nor is it where a slow reader has had it stopped, but then no FIN can have been seen, only what had been
+ * read before: a close_notify. What Node calls its handles answers both. Where there are none to ask, nothing is
+ * taken for whole.
  */
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 
 interface Handle {
+  /** False while a reader that cannot keep up has it stopped. */
+  reading?: boolean;
   readStart?(): number;
 }
 
@@ -20,12 +24,19 @@ const STILL_READING = -constants.errno.EALREADY;
 export function onCloseNotify(tls: Socket, tcp: Socket, told: () => void): void {
   const push = tls.push.bind(tls);
   tls.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-    if (chunk === null && isStillRead(tcp)) told();
+    if (chunk === null && (isHeldUp(tls) || isStillRead(tcp))) told();
     return push(chunk, encoding);
   };
 }
 
+function isHeldUp(tls: Socket): boolean {
+  return handleOf(tls)?.reading === false;
+}
+
 function isStillRead(tcp: Socket): boolean {
-  const { _handle: handle } = tcp as unknown as { _handle?: Handle | null };
-  return handle?.readStart?.() === STILL_READING;
+  return handleOf(tcp)?.readStart?.() === STILL_READING;
+}
+
+function handleOf(socket: Socket): Handle | null {
+  return (socket as unknown as { _handle?: Handle | null })._handle ?? null;
 }

@@ -190,7 +190,9 @@ class Carrier implements StreamHandler, DialObserver, Pending, Response, StallWi
   onBodySent(bytes: number): void {
     if (this.#over) return;
     this.#exchange.requestBytes += bytes;
-    this.#attempt.timer?.sending();
+    // Behind the head of the answer, silence is that of its body.
+    if (this.#headOut) this.#attempt.timer?.receiving();
+    else this.#attempt.timer?.sending();
   }
 
   onRequestSent(): void {

@@ -12,6 +12,10 @@ import { bodyPassed } from '../spent-buffers.ts';
 /** Bytes held for an attempt that reads slower than the caller writes. */
 const BUFFER_BYTES = 65_536;
 
+/** Small pieces that nobody reads yet are gathered up to this size, in room that begins with less; bytes. */
+const GATHERED_BYTES = 16_384;
+const ROOM_BYTES = 256;
+
 /** The process-wide bound on bytes kept for retries. */
 export class ReplayBound {
   limit: number;
@@ -137,6 +141,8 @@ export class RequestBody {
   onAnswered: (() => void) | null = null;
   /** Called once, when more has come than may. */
   onTooLarge: (() => void) | null = null;
+  /** What of the trailers may go on; null: all. */
+  settleTrailers: ((raw: readonly string[]) => readonly string[]) | null = null;
   received = 0;
   /** Why nothing is kept any more; null: all is kept. */
   refusal: ReplayRefusal | null = null;
@@ -154,6 +160,8 @@ export class RequestBody {
   #ahead = 0;
   #taken = 0;
   #keeping: boolean;
+  /** What the last chunk is the beginning of, where that was gathered. */
+  #room: Buffer | null = null;
   #ended = false;
   /** Some of it was not taken: it will never be whole. */
   #refused = false;
@@ -178,7 +186,8 @@ export class RequestBody {
 
   /** What came behind it, as a flat list; whole once it is. */
   get trailers(): readonly string[] {
-    return this.#source.trailers ?? NO_TRAILERS;
+    const { trailers = NO_TRAILERS } = this.#source;
+    return trailers.length === 0 || this.settleTrailers === null ? trailers : this.settleTrailers(trailers);
   }
 
   get complete(): boolean {
@@ -263,7 +272,7 @@ export class RequestBody {
       this.#refuse();
       return;
     }
-    this.#chunks.push(chunk);
+    if (this.#reader !== null || !this.#gather(chunk)) this.#chunks.push(chunk);
     this.#buffered += chunk.length;
     this.#ahead += chunk.length;
     if (this.#keeping) this.#keep(chunk.length);
@@ -272,7 +281,29 @@ export class RequestBody {
     this.#regulate();
   };
 
+  /**
+   * Appends a small piece to the one before, as long as nobody reads: of a body that drips, thousands of pieces
+   * would each be kept with what it costs to keep one.
+   */
+  #gather(chunk: Buffer): boolean {
+    const last = this.#chunks.length - 1;
+    const before = this.#chunks[last];
+    if (before === undefined || chunk.length > GATHERED_BYTES / 4) return false;
+    const length = before.length + chunk.length;
+    if (length > GATHERED_BYTES) return false;
+    let room = this.#room;
+    if (room === null || room.buffer !== before.buffer || room.length < length) {
+      room = Buffer.allocUnsafeSlow(Math.min(GATHERED_BYTES, Math.max(ROOM_BYTES, length * 2)));
+      room.set(before);
+      this.#room = room;
+    }
+    room.set(chunk, before.length);
+    this.#chunks[last] = room.subarray(0, length);
+    return true;
+  }
+
   #onEnd = (): void => {
+    this.#room = null;
     this.#ended = true;
     this.#reader?.wake();
     this.onProgress?.();

@@ -10,7 +10,7 @@ import type { Lookup } from '../../src/upstream/resolver.ts';
 import { type Cast, stage } from '../support/cast.ts';
 import { makeCertificates } from '../support/certificates.ts';
 import { answerOf, Http2Caller } from '../support/http2-caller.ts';
-import { answer, HttpOrigin } from '../support/origin.ts';
+import { answer, HttpOrigin, readBody } from '../support/origin.ts';
 import { folder } from '../support/process.ts';
 import { until } from '../support/until.ts';
 import { callerOf, closed, opened, WebSocketOrigin } from '../support/web-socket.ts';
@@ -346,3 +346,27 @@ test('the connection of one route and the next carry what is their own, over one
     },
   );
 });
+
+for (const [how, whole] of [
+  ['with the head', true],
+  ['later', false],
+] as const)
+  test(`trailers that come ${how} are no way round what the route sets, removes or keeps back`, async (t) => {
+    const key = join(folder(t), 'key');
+    writeFileSync(key, 's3cret');
+    await stage(
+      `routes: [{ name: vendor, match: { hosts: [127.0.0.1] }, credentials: { caller: refuse }, policy: { headers: { request: { remove: [X-Debug], set: { X-Tenant: ours, X-Key: "\${file:${key}}" } } } } }]`,
+      async (cast) => {
+        const origin = await cast.origin((request, response, seen) => {
+          readBody(request, seen, () => response.end(JSON.stringify(request.rawTrailers)));
+        });
+        const caller = await cast.raw();
+        caller.write(
+          `POST ${origin.url}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n`,
+        );
+        if (!whole) await until(() => origin.seen.length > 0, 'the head at the origin');
+        caller.write('3\r\nabc\r\n0\r\nx-KEY: mine\r\nX-Debug: 1\r\nx-tenant: theirs\r\nX-Sum: 7\r\n\r\n');
+        assert.match(await caller.untilEnd(), /\["X-Sum","7"\]/);
+      },
+    );
+  });

@@ -163,6 +163,21 @@ test('an origin that stops taking the request body is 504 connection_write_timeo
     assert.equal(line.attempts[0]?.verdict, 'failure');
   }));
 
+test('an origin that has answered, taken what there was of the request and gone silent stopped its response', () =>
+  stage('policy: { timeouts: { idle: 200ms } }', async (cast) => {
+    const origin = await cast.origin((request, response) => {
+      request.resume();
+      response.write('begun');
+    });
+    const caller = await cast.raw();
+    caller.write(`POST ${origin.url}/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n`);
+    await caller.until((text) => text.includes('begun'));
+    caller.write('1\r\nb\r\n');
+    const line = await cast.sidecar.line();
+    assert.equal(line.reason?.split(':')[0], 'body_timeout');
+    assert.equal(line.outcome, 'truncated');
+  }));
+
 test('a response body that stops is cut, and the log says connection_read_timeout', () =>
   stage('policy: { timeouts: { idle: 100ms } }', async (cast) => {
     const origin = await cast.origin((_request, response) => void response.write('begun'));

@@ -64,13 +64,13 @@ test('a chunked body is chunked anew: no extension goes on, its trailers do, but
 test('an origin that closes exactly when its connection is used again, a thousand times: no POST twice, none fails', (t) =>
   stage('policy: { retry: { attempts: 1 }, breaker: null }', async (cast) => {
     const seen = new Map<string, number>();
-    let idle: Socket | null = null;
+    const latest: { socket: Socket | null } = { socket: null };
     const origin = await cast.rawOrigin((socket) => {
       eachHead(socket, (head) => {
         const path = head.split(' ')[1] ?? '';
         seen.set(path, (seen.get(path) ?? 0) + 1);
         socket.write(OK);
-        idle = socket;
+        latest.socket = socket;
       });
     });
     const caller = await cast.raw(1_000);
@@ -78,8 +78,8 @@ test('an origin that closes exactly when its connection is used again, a thousan
     for (let i = 0; i < 1_000; i++) {
       caller.received = '';
       // In the same turn as the request: its end is on the way while the connection is taken.
-      if (i % 3 === 0) idle?.end();
-      else if (i % 3 === 1) idle?.resetAndDestroy();
+      if (i % 3 === 0) latest.socket?.end();
+      else if (i % 3 === 1) latest.socket?.resetAndDestroy();
       caller.write(`POST ${origin.url}/${i} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n`);
       await caller.until((text) => messagesOf(text)[0]?.whole === true);
       const status = caller.received.slice(9, 12);

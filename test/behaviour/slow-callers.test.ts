@@ -147,7 +147,8 @@ test('L01 slow bodies without a length take up half of the connections to an ori
     const slow: RawCaller[] = [];
     for (let i = 0; i < 12; i++)
       slow.push((await cast.raw()).write(post(origin.url, 'Transfer-Encoding: chunked')));
-    every(t, 50, () => slow.forEach((caller) => caller.socket.writable && caller.write(chunk('x'))));
+    const dripping = new Set(slow);
+    every(t, 50, () => dripping.forEach((caller) => caller.socket.writable && caller.write(chunk('x'))));
     await until(() => origin.seen.length === 2, 'the first of them');
     for (let i = 0; i < 10; i++) {
       assert.equal((await cast.call(`${origin.url}/`)).status, 200);
@@ -159,6 +160,7 @@ test('L01 slow bodies without a length take up half of the connections to an ori
     // Those that found no place, and came too slowly to be worth one, are told so.
     const rest = slow.slice(2);
     for (const caller of rest) assert.match(await caller.untilEnd(), /^HTTP\/1.1 408 /);
+    dripping.clear();
     for (const caller of slow.slice(0, 2)) caller.write('0\r\n\r\n');
     for (const caller of slow.slice(0, 2)) await caller.until((text) => text.includes('ok\r\n'));
     const yielded = cast.sidecar.exchanges.filter(({ reason }) => reason?.startsWith('request_body_yielded'));

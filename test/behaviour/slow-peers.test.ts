@@ -117,6 +117,24 @@ test('policy.timeouts.total counts while a request body is received', () =>
     assert.equal(origin.connections.total, 0);
   }));
 
+test('policy.timeouts.total counts while a body without a length waits for a place', () => {
+  const patient =
+    'routes: [{ name: patient, match: { paths: [/patient] }, policy: { timeouts: { total: null } } }]';
+  const yaml = `${patient}\npolicy: { pool: { connections: 2 }, timeouts: { total: 300ms } }`;
+  return stage(yaml, async (cast) => {
+    const origin = await cast.origin(answer(200, 'ok'));
+    const post = (path: string): string =>
+      `POST ${origin.url}${path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`;
+    (await cast.raw()).write(post('/patient'));
+    await until(() => origin.seen.length === 1, 'who has the place');
+    const caller = (await cast.raw()).write(post('/'));
+    await caller.until((text) => text.includes('\r\n\r\n'));
+    const line = await cast.sidecar.line();
+    assert.equal(line.reason, 'total_timeout: 300 ms, while receiving the body');
+    assert.equal(origin.connections.total, 1);
+  });
+});
+
 test('L01 HTTP/2: DATA that drips is a 408, and takes no other stream along', (t) =>
   stage(paced('1KiB'), async (cast) => {
     const origin = await cast.origin(answer(200, 'ok'));

@@ -1,6 +1,8 @@
 /** Plain HTTP inside a CONNECT has the whole policy, as if it had come in absolute form. */
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createSecureContext } from 'node:tls';
 import type { Edges } from '../../src/sidecar.ts';
 import type { RawCaller } from '../support/caller.ts';
@@ -8,8 +10,9 @@ import { type Cast, stage } from '../support/cast.ts';
 import { makeCertificates } from '../support/certificates.ts';
 import { helloOfNode } from '../support/client-hello.ts';
 import { type Message, messagesOf } from '../support/messages.ts';
-import { answer, HttpOrigin, type Script } from '../support/origin.ts';
-import { until } from '../support/until.ts';
+import { answer, HttpOrigin, onHead, RawOrigin, type Script } from '../support/origin.ts';
+import { until, untilStill } from '../support/until.ts';
+import { handshakeOf, SWITCHING } from '../support/web-socket.ts';
 
 const HERE: Edges = { lookup: (_host, callback) => setImmediate(callback, null, ['127.0.0.1']) };
 
@@ -401,5 +404,85 @@ test('a prefix of the sidecar is a mere path inside', () =>
     {
       script: (request, response) => response.end(request.url),
       yaml: 'routes: [{ name: fraud, prefix: /fraud, origin: "http://elsewhere.test" }]',
+    },
+  ));
+
+const EARLY_BYTES = 67_108_864;
+
+/** Everything comes before the 200, for the name of the far end takes its time. */
+async function early(
+  play: (cast: Cast, origin: RawOrigin, connected: () => void) => Promise<void>,
+  onSocket: Parameters<typeof RawOrigin.start>[0],
+): Promise<void> {
+  const origin = await RawOrigin.start(onSocket);
+  let waiting: (() => void)[] | null = [];
+  const lookup: Edges['lookup'] = (_host, callback) => {
+    const found = (): void => callback(null, ['127.0.0.1']);
+    if (waiting === null) setImmediate(found);
+    else waiting.push(found);
+  };
+  await stage(
+    `access: { tunnelPorts: [443, ${origin.port}] }\npolicy: { retry: { attempts: 1 } }`,
+    async (cast) => {
+      cast.atEnd(() => origin.close());
+      await play(cast, origin, () => {
+        for (const found of waiting ?? []) found();
+        waiting = null;
+      });
+    },
+    { lookup },
+  );
+}
+
+test('what came before the 200 in several pieces is held back as ever while its first request is under way', () => {
+  const sockets: Socket[] = [];
+  return early(
+    async (cast, origin, connected) => {
+      const caller = await cast.raw(3);
+      const authority = `localhost:${origin.port}`;
+      const { socket } = caller;
+      caller.write(connect(authority));
+      await until(() => cast.sidecar.sidecar.snapshot().exchangesInFlight === 1, 'the CONNECT');
+      caller.write(get(authority));
+      for (let sent = 0; sent < EARLY_BYTES; sent += 65_536) caller.write(Buffer.alloc(65_536, 'x'));
+      await untilStill(() => socket.writableLength, 'what is kept before the 200');
+      connected();
+      await caller.until((text) => text.startsWith('HTTP/1.1 200 '));
+      await untilStill(() => socket.writableLength, 'what is taken of the rest');
+      assert.ok(
+        socket.writableLength > EARLY_BYTES / 2,
+        `${EARLY_BYTES - socket.writableLength} bytes were taken`,
+      );
+      for (const one of sockets) one.destroy();
+      // The rest is no request.
+      await caller.until((text) => text.includes('HTTP/1.1 502 ') && text.includes('HTTP/1.1 414 '));
+    },
+    (socket) => sockets.push(socket.pause()),
+  );
+});
+
+test('what came before the 200 behind the handshake of a WebSocket is delivered after its 101', () =>
+  early(
+    async (cast, origin, connected) => {
+      const caller = await cast.raw(2);
+      const authority = `localhost:${origin.port}`;
+      caller.write(connect(authority));
+      await until(() => cast.sidecar.sidecar.snapshot().exchangesInFlight === 1, 'the CONNECT');
+      caller.write(handshakeOf('/').replace('Host: 127.0.0.1', `Host: ${authority}`));
+      await sleep(50);
+      caller.write('first ');
+      await sleep(50);
+      caller.write('second');
+      await sleep(50);
+      connected();
+      await caller.until((text) => text.endsWith('first second'));
+    },
+    (socket) => {
+      socket.on('end', () => socket.end());
+      onHead(socket, (_head, rest) => {
+        socket.write(SWITCHING);
+        socket.write(rest);
+        socket.on('data', (data) => socket.write(data));
+      });
     },
   ));

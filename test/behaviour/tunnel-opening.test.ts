@@ -175,6 +175,49 @@ for (const [what, first, reply] of [
       { ...BY_NAME, access: `${BY_NAME.access}${OTHER}` },
     ));
 
+test('a denied port stays denied to the route that the server name finds, unless that names the port', () =>
+  tunnels(
+    async ({ cast }) => {
+      for (const [name, port, reason] of [
+        ['vendor.test', 443, /^port_denied: port 443$/],
+        ['opener.test', 443, /^connection_refused/],
+      ] as const) {
+        const caller = await opened(cast, `127.0.0.1:${port}`);
+        caller.write(helloFor(name));
+        await caller.untilEnd();
+        assert.match(String((await cast.sidecar.line(cast.expected)).reason), reason, name);
+      }
+    },
+    {
+      access: `${BY_NAME.access}, deniedPorts: [443]`,
+      yaml: `${BY_NAME.yaml.slice(0, -1)}, { name: opener, match: { hosts: [opener.test], ports: [443] } }]`,
+    },
+  ));
+
+test('a CONNECT to an address counts for its client while the server name decides, and after', () =>
+  tunnels(
+    async ({ cast, origin }) => {
+      const first = await opened(cast, `127.0.0.1:${origin.port}`);
+      const second = await cast.raw();
+      second.write(connect(`127.0.0.1:${origin.port}`));
+      assert.match(await second.untilEnd(), /^HTTP\/1.1 503 [^]*urn:outrigger:error:client_limit/);
+      const hello = helloFor('vendor.test');
+      first.write(hello);
+      await first.until((text) => text.length === hello.length);
+      const third = await cast.raw();
+      third.write(connect(`127.0.0.1:${origin.port}`));
+      assert.match(await third.untilEnd(), /^HTTP\/1.1 503 [^]*urn:outrigger:error:client_limit/);
+      first.socket.end();
+      await cast.sidecar.line(3);
+      const fourth = await opened(cast, `127.0.0.1:${origin.port}`);
+      fourth.leave();
+    },
+    {
+      ...BY_NAME,
+      yaml: `${BY_NAME.yaml}\nclients: [{ name: one, addresses: [127.0.0.0/8], exchanges: 1 }]`,
+    },
+  ));
+
 test('an address that a route denies is denied whatever the server name says', () =>
   tunnels(async ({ cast, origin }) => {
     const caller = await cast.raw();

@@ -1,6 +1,8 @@
 /**
- * `npm run bench:slow`: a steady load by itself and beside 10,000 slow callers, in turn, through one sidecar with its
- * defaults. How much of the load succeeds, what its p99 becomes, and what a slow caller costs in memory.
+ * `npm run bench:slow`: a steady load through one sidecar with its defaults, by itself, while 10,000 slow callers keep
+ * another sidecar on the same machine busy, and beside the same 10,000 at its own. How much of the load succeeds, what
+ * its p99 becomes, and what a slow caller costs in memory. The second tells what the machine's share is: who drips ten
+ * thousand bytes per second needs the processors that the load needs.
  *
  * Slow heads, slow bodies and slow chunked bodies go to the origin of the load; slow readers take 16 MiB from
  * another one, for who reads what keeps the connections of an origin busy is load of that origin.
@@ -50,6 +52,7 @@ async function ask<T>(child: ChildProcess): Promise<T> {
 const small = await start('patient-origin.ts');
 const big = await start('patient-origin.ts');
 const sidecar = await start('outrigger.ts');
+const elsewhere = await start('outrigger.ts');
 const load = fork(scriptOf('steady-load.ts'), [String(sidecar.port), String(small.port), String(RATE)]);
 
 const rssKib = (): number =>
@@ -57,15 +60,15 @@ const rssKib = (): number =>
     /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${sidecar.child.pid}/status`, 'latin1'))?.[1] ?? Number.NaN,
   );
 
-/** Established connections on the sidecar's side, the load's left out. */
-function slowConnections(): number {
-  const at = `:${sidecar.port.toString(16).toUpperCase().padStart(4, '0')}`;
+/** Established connections on a sidecar's side, the load's left out. */
+function slowConnections(port: number): number {
+  const at = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const lines = readFileSync('/proc/net/tcp', 'latin1').split('\n');
   const established = lines.filter((line) => {
     const [, local = '', , state] = line.trim().split(/\s+/);
     return state === '01' && local.endsWith(at);
   });
-  return Math.max(0, established.length - LOADED);
+  return Math.max(0, established.length - (port === sidecar.port ? LOADED : 0));
 }
 
 async function measure(ms: number): Promise<Steady> {
@@ -82,16 +85,11 @@ const say = (what: string, { done, p50, p99, max, failures }: Steady): void => {
   );
 };
 
-const ratios: number[] = [];
-let lost = 0;
-await measure(3_000);
-for (let round = 1; round <= Number(rounds); round++) {
-  const alone = await measure(Number(seconds) * 1_000);
-  const before = rssKib();
-  say(`round ${round}: alone`, alone);
+/** Resolves once they are there and have settled. */
+async function gather(port: number): Promise<ChildProcess[]> {
   const crowds = Array.from({ length: CROWDS }, (_, i) =>
     fork(scriptOf('slow-crowd.ts'), [
-      String(sidecar.port),
+      String(port),
       String(SLOW / CROWDS),
       `127.0.0.${i + 2}`,
       String(small.port),
@@ -99,15 +97,37 @@ for (let round = 1; round <= Number(rounds); round++) {
       kinds,
     ]),
   );
-  await ask<Steady>(load);
   const deadline = performance.now() + 60_000;
-  while (slowConnections() < SLOW * 0.95 && performance.now() < deadline) await sleep(200);
+  while (slowConnections(port) < SLOW * 0.95 && performance.now() < deadline) await sleep(200);
   await sleep(SETTLE_MS);
+  return crowds;
+}
+
+async function scatter(crowds: readonly ChildProcess[]): Promise<void> {
+  for (const crowd of crowds) crowd.disconnect();
+  await Promise.all(crowds.map((crowd) => once(crowd, 'exit')));
+  await sleep(SETTLE_MS);
+}
+
+const ratios: number[] = [];
+const ratiosAlone: number[] = [];
+let lost = 0;
+await measure(3_000);
+for (let round = 1; round <= Number(rounds); round++) {
+  const alone = await measure(Number(seconds) * 1_000);
+  say(`round ${round}: alone`, alone);
+  const others = await gather(elsewhere.port);
+  const apart = await measure(Number(seconds) * 1_000);
+  say(`round ${round}: they are elsewhere`, apart);
+  await scatter(others);
+  const before = rssKib();
+  await ask<Steady>(load);
+  const crowds = await gather(sidecar.port);
   const arrival = await ask<Steady>(load);
   say(`round ${round}: while they come`, arrival);
   const beside = await measure(Number(seconds) * 1_000);
   const told = await Promise.all(crowds.map((crowd) => ask<Crowd>(crowd)));
-  const connected = slowConnections();
+  const connected = slowConnections(sidecar.port);
   say(`round ${round}: beside ${connected} slow callers`, beside);
   const away: Record<string, number> = {};
   for (const { turnedAway } of told)
@@ -116,15 +136,14 @@ for (let round = 1; round <= Number(rounds); round++) {
   console.log(
     `  ${((rssKib() - before) / Math.max(1, connected)).toFixed(1)} KiB each; turned away: ${times.join(', ') || 'nobody'}`,
   );
-  ratios.push(beside.p99 / alone.p99);
-  lost += alone.failures.length + arrival.failures.length + beside.failures.length;
-  for (const crowd of crowds) crowd.disconnect();
-  await Promise.all(crowds.map((crowd) => once(crowd, 'exit')));
-  await sleep(SETTLE_MS);
+  ratios.push(beside.p99 / apart.p99);
+  ratiosAlone.push(beside.p99 / alone.p99);
+  lost += [alone, apart, arrival, beside].reduce((sum, { failures }) => sum + failures.length, 0);
+  await scatter(crowds);
 }
 console.log(
-  `p99 beside slow callers: ${median(ratios).toFixed(2)} of that alone (median of ${rounds} rounds); ${lost} of the load lost`,
+  `p99 beside slow callers: ${median(ratios).toFixed(2)} of that with the same callers elsewhere, ${median(ratiosAlone).toFixed(2)} of that without any (medians of ${rounds} rounds); ${lost} of the load lost`,
 );
 load.disconnect();
-for (const { child } of [sidecar, small, big]) child.kill('SIGKILL');
+for (const { child } of [sidecar, elsewhere, small, big]) child.kill('SIGKILL');
 process.exitCode = lost === 0 ? 0 : 1;

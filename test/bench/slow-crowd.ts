@@ -50,7 +50,8 @@ const callers: SlowCaller[] = Array.from({ length: Number(count) }, (_, i) => ({
   socket: null,
   status: '',
   rest: 0,
-  age: 0,
+  // So that they do not all ask at once.
+  age: Math.floor(i / KINDS.length),
 }));
 const turnedAway: Record<string, number> = {};
 
@@ -58,7 +59,6 @@ function come(caller: SlowCaller): void {
   const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress: address, noDelay: true });
   caller.socket = socket;
   caller.status = '';
-  caller.age = 0;
   socket.once('connect', () => {
     socket.write(OPENING[caller.kind]);
   });

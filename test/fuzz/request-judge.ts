@@ -162,7 +162,9 @@ export function disagreement(plan: Plan, outcome: Outcome): string | null {
     }
     if (differs !== null) return `line ${i}: the recorder has ${differs}`;
     next++;
-    if (line.method !== expected.message.start[0]) return `line ${i}: logged method ${line.method}`;
+    // The log holds as much of a name as somebody reads.
+    const method = expected.message.start[0].slice(0, 32);
+    if (line.method !== method) return `line ${i}: logged method ${line.method}`;
     const { path } = expected;
     if (line.path !== path && !(path === '/' && line.path === '*'))
       return `line ${i}: logged path ${line.path}`;

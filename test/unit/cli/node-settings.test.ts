@@ -21,6 +21,7 @@ test('what lets others in, copies secrets out or makes parsers lenient is refuse
     '--inspect',
     '--inspect=0.0.0.0:9229',
     '--inspect-brk',
+    '--inspect-brk-node',
     '--inspect_brk=1',
     '--inspect-wait',
     '--inspect-port=0',
@@ -33,6 +34,10 @@ test('what lets others in, copies secrets out or makes parsers lenient is refuse
     '--report-uncaught-exception',
     '--report-on-fatalerror',
     '--trace-tls',
+    '--experimental-config-file=/tmp/node.config.json',
+    '--experimental-default-config-file',
+    '--tls-cipher-list=ALL:@SECLEVEL=0',
+    '--security-revert=CVE-2023-46809',
   ];
   for (const option of options) {
     for (const NODE_OPTIONS of [

@@ -19,9 +19,11 @@ const piece = fc.oneof(
   fc.constant({ written: '${file:two}', means: 'second', file: true }),
 );
 
-/** A dollar in front of a brace is a reference, which no two pieces shall make together. */
-const apart = (pieces: readonly { readonly written: string }[]): boolean =>
-  pieces.every(({ written }, i) => !written.endsWith('$') || !/^[${]/.test(pieces[i + 1]?.written ?? ''));
+/** A dollar in front of a brace is a reference, which no two pieces shall make together, also with nothing between. */
+const apart = (pieces: readonly { readonly written: string }[]): boolean => {
+  const said = pieces.map(({ written }) => written).filter((written) => written !== '');
+  return said.every((written, i) => !written.endsWith('$') || !/^[${]/.test(said[i + 1] ?? ''));
+};
 
 test('a text means its pieces; those with files can be made again from what the files hold then', () =>
   inDirectory((directory) => {

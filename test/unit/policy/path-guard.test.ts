@@ -255,3 +255,49 @@ test('what any program reads as a denied path is denied', () => {
     { numRuns: 20_000 },
   );
 });
+
+/** What programs do to a path, one after the other in an order of their own. */
+const STEPS: readonly ((path: string) => string)[] = [
+  (path) => path.replace(/%[0-9a-f]{2}/gi, (it) => String.fromCharCode(Number.parseInt(it.slice(1), 16))),
+  (path) => path.replace(/;[^/]*/g, ''),
+  (path) => path.replace(/\/{2,}/g, '/'),
+  (path) => path.replaceAll('\\', '/'),
+  (path) => {
+    const out: string[] = [];
+    for (const segment of path.split('/').slice(1)) {
+      if (segment === '..') out.pop();
+      else if (segment !== '.') out.push(segment);
+    }
+    if (/\/\.\.?$/.test(path)) out.push('');
+    return `/${out.join('/')}`;
+  },
+];
+
+/** Pieces that mean one thing before a step and another after it. */
+const shifting = fc.constantFrom(
+  '/a',
+  '/..',
+  '/..%2f..',
+  '%2f..',
+  ';%2fb',
+  '/%2561dmin/x',
+  '/admin/x',
+  '/%252e%252e',
+);
+
+test('in whatever order a program decodes, resolves and leaves out, it reads no denied path and none outside of an exception', () => {
+  fc.assert(
+    fc.property(
+      fc.array(shifting, { maxLength: 7 }),
+      fc.array(fc.nat({ max: STEPS.length - 1 }), { maxLength: 4 }),
+      fc.boolean(),
+      (pieces, order, within) => {
+        const path = `${within ? '/open' : ''}${pieces.join('')}` || '/';
+        const there = order.reduce((read, step) => STEPS[step]?.(read) ?? read, path);
+        if (there.startsWith('/admin/')) assert.ok(denied(['/admin/*'], path), `${path} is ${there}`);
+        if (!there.startsWith('/open/')) assert.ok(!allowed(['/open/*'], path), `${path} is ${there}`);
+      },
+    ),
+    { numRuns: 20_000 },
+  );
+});

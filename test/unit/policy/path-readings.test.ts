@@ -42,6 +42,11 @@ const READINGS: readonly (readonly [path: string, readings: readonly string[]])[
   ['/x%ef%bc%8fadmin', ['/x/admin']],
   ['/%ef%bd%81dmin', ['/admin']],
   ['/../../admin', ['/admin']],
+  // Dropped, or resolved, before an escape is decoded: what is decoded first says something else.
+  ['/%2f..;%2fb/admin', ['/admin']],
+  ['/a/b;%2fc/..%2f../admin', ['/a/admin', '/admin']],
+  ['/a%2fb/../../%2561dmin', ['/%61dmin', '/admin']],
+  ['/a;\\../..\\admin', ['/admin']],
 ];
 
 for (const [path, expected] of READINGS) {

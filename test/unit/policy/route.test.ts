@@ -90,6 +90,16 @@ test('a route with paths never matches CONNECT', () => {
   assert.equal(nameOf(routes, 'GET', 'a.example', 443, '/'), 'paths');
 });
 
+test('a denial of a method holds in any case, for some origins see none, and an exception to it in its own only', () => {
+  const denial: Route = { ...route('denial', { methods: ['POST', 'Purge'] }), access: 'deny' };
+  for (const method of ['POST', 'post', 'pOST', 'Purge', 'PURGE'])
+    assert.equal(nameOf([denial], method, 'a', 80, '/'), 'denial', method);
+  assert.equal(nameOf([denial], 'GET', 'a', 80, '/'), 'default');
+  const routes = [route('exception', { methods: ['GET'] }), { ...denial, match: route('', {}).match }];
+  assert.equal(nameOf(routes, 'GET', 'a', 80, '/'), 'exception');
+  assert.equal(nameOf(routes, 'get', 'a', 80, '/'), 'denial');
+});
+
 test('methods are case-sensitive', () => {
   const routes = [route('r', { methods: ['GET'] })];
   assert.equal(nameOf(routes, 'get', 'a', 80, '/'), 'default');
