@@ -134,6 +134,8 @@ export class Sidecar {
   #number = 1;
   #loaded: Loaded | null;
   #configAt = new Date();
+  /** Keys of what was read that count after a restart only. */
+  #restart: readonly string[] = [];
   #disclosure: Disclosure | null = null;
   /** Called whenever an exchange has finished and it was the last. */
   #onIdle: (() => void) | null = null;
@@ -376,7 +378,8 @@ export class Sidecar {
     });
     this.#origins.setLimit(limits.origins);
     this.#follow();
-    return { changed, restart: [...kept.restart, ...this.#unsigned(config)] };
+    this.#restart = [...kept.restart, ...this.#unsigned(config)];
+    return { changed, restart: this.#restart };
   }
 
   /** Those of routes that have gone, or fetch them otherwise now. */
@@ -448,7 +451,10 @@ export class Sidecar {
 
   #operations(): Operations {
     return {
-      config: () => this.#disclosed(),
+      config: () => {
+        const disclosed = this.#disclosed();
+        return disclosed && { ...disclosed, restart: this.#restart };
+      },
       exchanges: () => this.#recent.list(),
       timelines: (id) => this.#recent.timelines(id),
       reload: () => this.reload('request'),

@@ -38,10 +38,19 @@ type ReloadAnswer =
     }
   | { readonly ok: false; readonly problems: readonly string[] };
 
+interface ShownConfig {
+  readonly yaml: string;
+  readonly values: unknown;
+  /** Where each value came from, by path. */
+  readonly from: object;
+  /** Paths of values that count after a restart only. */
+  readonly restart: readonly string[];
+}
+
 /** For whoever runs the sidecar, and nobody else. */
 export interface Operations {
   /** Without its secrets; null: it is not known how it was written. */
-  config(): { readonly yaml: string; readonly values: unknown; readonly from: object } | null;
+  config(): ShownConfig | null;
   /** The latest first. */
   exchanges(): readonly RecentExchange[];
   timelines(requestId: string): readonly object[];
@@ -59,7 +68,7 @@ export interface AdminSources {
 }
 
 /** Who asks, and for what. */
-export interface Asked {
+interface Asked {
   /** Whoever asks may see everything. */
   readonly operator: boolean;
   /** In the place of the path's `*`, decoded. */
@@ -224,10 +233,14 @@ async function metrics(sources: AdminSources): Promise<Answer> {
 function config(operations: Operations, query: URLSearchParams): Answer {
   const disclosed = operations.config();
   if (disclosed === null) return text(404, 'it is not known how the configuration was written');
-  const { yaml, values, from } = disclosed;
-  if (query.get('format') === 'json') return json(200, { config: values, from });
+  const { yaml, values, from, restart } = disclosed;
+  if (query.get('format') === 'json') return json(200, { config: values, from, restart });
   // As text, so that a browser shows it.
-  return { status: 200, contentType: TEXT, body: yaml };
+  return { status: 200, contentType: TEXT, body: restartNote(restart) + yaml };
+}
+
+function restartNote(restart: readonly string[]): string {
+  return restart.length === 0 ? '' : `# after a restart only: ${restart.join(', ')}\n`;
 }
 
 function timelines(operations: Operations, requestId: string): Answer {

@@ -11,7 +11,7 @@ import { type Schema, shapeOf } from './shape.ts';
 import { formatPath, type MappingNode, type Path, type TreeNode } from './tree.ts';
 
 /** In the place of a secret. */
-export const MASK = '(secret)';
+const MASK = '(secret)';
 
 type Value = string | number | boolean | null | readonly Value[] | { readonly [key: string]: Value };
 

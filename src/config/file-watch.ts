@@ -29,7 +29,7 @@ export function digestsOf(files: Iterable<string>): Map<string, string> {
 
 export class FileWatch {
   readonly #settle: () => Promise<unknown>;
-  #changed: () => void;
+  readonly #changed: () => void;
   #seen: Digests = new Map();
   #intervalMs: number | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -57,9 +57,14 @@ export class FileWatch {
     if (!this.#looking) this.#later();
   }
 
-  /** What is there now was read, whatever came of it. */
-  acknowledge(): void {
-    this.#seen = digestsOf(this.#seen.keys());
+  /** What the files hold now, for whoever is about to read them without this watch's asking. */
+  current(): Digests {
+    return digestsOf(this.#seen.keys());
+  }
+
+  /** That was read, whatever came of it. */
+  acknowledge(seen: Digests): void {
+    this.#seen = seen;
   }
 
   close(): void {

@@ -3,11 +3,15 @@
  *
  * Rules: all or nothing, for whoever applies a configuration does so whole or throws; who asks while a reload is under
  * way gets one of their own after it, for the files may have changed since it began, and whoever else asks meanwhile
- * shares that. A failure changes nothing and is told with every problem. It knows no listener, no log and no metrics.
+ * shares that. A failure changes nothing and is told with every problem, once; while files are watched it is tried again now
+ * and then, for what was missing may be a file that nobody had named before. It knows no listener, no log and no metrics.
  */
 import { type Digests, FileWatch } from './file-watch.ts';
 import { ConfigError, formatProblem } from './problem.ts';
 import type { ConfigSource, Loaded } from './source.ts';
+
+/** After a failure, milliseconds. */
+const AGAIN_MS = 5_000;
 
 export type ReloadCause = 'signal' | 'request' | 'file';
 
@@ -40,6 +44,8 @@ export class Reloads {
   #next: Promise<ReloadResult> | null = null;
   /** Of the last one; null: it went well. */
   #problem: string | null = null;
+  #watching = false;
+  #again: NodeJS.Timeout | null = null;
   #closed = false;
 
   constructor(options: ReloadOptions) {
@@ -54,11 +60,14 @@ export class Reloads {
 
   /** `intervalMs` null: nobody looks. */
   follow(digests: Digests, intervalMs: number | null): void {
-    if (!this.#closed) this.#watch.follow(digests, intervalMs);
+    if (this.#closed) return;
+    this.#watching = intervalMs !== null;
+    this.#watch.follow(digests, intervalMs);
   }
 
   close(): void {
     this.#closed = true;
+    if (this.#again !== null) clearTimeout(this.#again);
     this.#watch.close();
   }
 
@@ -77,13 +86,20 @@ export class Reloads {
   }
 
   async #once(cause: ReloadCause): Promise<ReloadResult> {
-    const { told } = this.#options;
+    if (this.#again !== null) clearTimeout(this.#again);
+    this.#again = null;
+    const seen = this.#watch.current();
     const result = await this.#try();
+    const before = this.#problem;
+    this.#problem = result.ok ? null : result.problems.join('\n');
     if (!result.ok) {
-      this.#problem = result.problems.join('\n');
-      this.#watch.acknowledge();
-    } else this.#problem = null;
-    told(cause, result);
+      this.#watch.acknowledge(seen);
+      if (this.#watching && !this.#closed)
+        this.#again = setTimeout(() => void this.reload('file'), AGAIN_MS).unref();
+    }
+    // Nobody has asked, and it is still as it was.
+    const isKnown = cause === 'file' && before !== null && before === this.#problem;
+    if (!isKnown) this.#options.told(cause, result);
     return result;
   }
 

@@ -432,7 +432,12 @@ const ID = '01a2058b/%<>';
 /** What an operator did, in order. */
 function operations(done: string[]): Operations {
   return {
-    config: () => ({ yaml: 'limits: {}\n', values: { limits: {} }, from: { limits: 'default' } }),
+    config: () => ({
+      yaml: 'limits: {}\n',
+      values: { limits: {} },
+      from: { limits: 'default' },
+      restart: ['log.format'],
+    }),
     exchanges: () => [],
     timelines: (id) => (id === ID ? [{ requestId: id }] : []),
     reload: async () => {
@@ -531,10 +536,12 @@ test('nothing is done by GET, for another site, in another type, with a large bo
 test('the configuration is text, or JSON for who asks for it, and an exchange is found by its ID', async (t) => {
   const { port } = await serve(t, { operations: operations([]) });
   const { body, headers } = await ask(port, '/config');
-  assert.deepEqual([body, headers['content-type']], ['limits: {}\n', 'text/plain; charset=utf-8']);
+  assert.equal(body, '# after a restart only: log.format\nlimits: {}\n');
+  assert.equal(headers['content-type'], 'text/plain; charset=utf-8');
   assert.deepEqual(JSON.parse((await ask(port, '/config?format=json')).body), {
     config: { limits: {} },
     from: { limits: 'default' },
+    restart: ['log.format'],
   });
   assert.deepEqual(JSON.parse((await ask(port, '/exchanges')).body), { exchanges: [] });
   const found = await ask(port, `/exchanges/${encodeURIComponent(ID)}`);

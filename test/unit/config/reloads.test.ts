@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { ConfigError } from '../../../src/config/problem.ts';
 import { type ReloadOptions, type ReloadResult, Reloads } from '../../../src/config/reloads.ts';
 import type { Loaded } from '../../../src/config/source.ts';
+import { FakeClock } from '../../support/clock.ts';
 
 const loaded = { warnings: [], digests: new Map() } as unknown as Loaded;
 
@@ -63,4 +64,37 @@ test('a failure has every problem, stays to be seen until it is over, and keeps 
   assert.deepEqual(await it.reload('file'), { ok: false, problems: ['of something else'] });
   assert.deepEqual(await it.reload('file'), { ok: true, changed: [], restart: [], warnings: [] });
   assert.equal(it.problem, null);
+});
+
+test('while files are watched a failure is tried again, and told once as long as it is the same', async (t) => {
+  const clock = new FakeClock();
+  t.after(() => clock.restore());
+  let problem: string | null = 'the secret is missing';
+  const { it, told } = reloads({
+    source: {
+      load: () => {
+        if (problem !== null) throw new Error(problem);
+        return loaded;
+      },
+    },
+  });
+  it.follow(new Map(), 1_000);
+  const later = async (): Promise<void> => {
+    clock.advance(5_000);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  await it.reload('file');
+  for (let n = 0; n < 3; n++) await later();
+  assert.equal(told.length, 1);
+  problem = 'the secret is empty';
+  await later();
+  assert.equal(told.length, 2);
+  await it.reload('request');
+  assert.equal(told.length, 3, 'who asks is told');
+  problem = null;
+  await later();
+  assert.equal(told.at(-1)?.ok, true);
+  assert.equal(it.problem, null);
+  it.close();
+  assert.equal(clock.armed.size, 0);
 });
