@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { Agent } from 'node:http';
 import { test } from 'node:test';
 import { type Cast, stage } from '../support/cast.ts';
+import { answerOf, Http2Caller } from '../support/http2-caller.ts';
 import { answer, readBody } from '../support/origin.ts';
 import { grant, TokenServer } from '../support/token-server.ts';
 import { until } from '../support/until.ts';
@@ -281,6 +282,26 @@ test('a token is kept as long as what it was fetched by is the same', () =>
     cast.expected++;
     assert.equal((await cast.call(origin.url)).text, 'Bearer t2');
     assert.equal(server.asked.length, 2);
+  }));
+
+test('the next stream on a connection of HTTP/2 meets the new configuration, the one that is open its own', () =>
+  stage('', async (cast) => {
+    const held: (() => void)[] = [];
+    const origin = await cast.origin((request, response) => {
+      if (request.url === '/held') held.push(() => response.end('held'));
+      else response.end('at once');
+    });
+    const caller = await Http2Caller.connect(cast.sidecar.port);
+    cast.atEnd(() => caller.leave());
+    cast.expected += 3;
+    const open = answerOf(caller.open(`${origin.url}/held`, {}, true));
+    await until(() => held.length === 1, 'the request at the origin');
+    await reload(cast, '{ access: { default: deny }, limits: { targetBytes: 1KiB } }');
+    assert.equal((await answerOf(caller.open(`${origin.url}/`, {}, true))).status, 403);
+    const long = `${origin.url}/${'x'.repeat(2_000)}`;
+    assert.equal((await answerOf(caller.open(long, {}, true))).status, 414);
+    held[0]?.();
+    assert.deepEqual([(await open).status, (await open).text], [200, 'held']);
   }));
 
 test('reloads that are asked for at once happen one after the other, and the last state counts', () =>
