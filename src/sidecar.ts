@@ -17,7 +17,7 @@ import { type Disclosure, disclose } from './config/disclosure.ts';
 import { type Applied, type ReloadCause, type ReloadResult, Reloads } from './config/reloads.ts';
 import { configSchema } from './config/schema.ts';
 import type { ConfigSource, Loaded } from './config/source.ts';
-import { succeed } from './config/succession.ts';
+import { succeed, unite } from './config/succession.ts';
 import { SecretFiles, type SecretObserver } from './credentials/secret-files.ts';
 import { BodyGate } from './downstream/body-gate.ts';
 import { ClientMemory } from './downstream/interceptor.ts';
@@ -148,13 +148,14 @@ export class Sidecar {
 
   /** `origination` null: the configuration cannot be read again. */
   constructor(
-    config: Config,
+    first: Config,
     version: string,
     sink: LogSink,
     edges: Edges = {},
     origination: Origination | null = null,
   ) {
     this.#sink = sink;
+    const config = unite(first);
     const { limits } = config;
     this.#exchanges = new Semaphore(limits.exchanges);
     this.#connections = new Semaphore(limits.connections);

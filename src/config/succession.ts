@@ -17,7 +17,15 @@ export interface Succession {
   settle(): void;
 }
 
-/** @param generation tells this configuration from all before it; part of names that would mean two things */
+/** The first of all: what is equal within it is the same object, as in those that come after it. */
+export function unite(config: Config): Config {
+  return new Parts(new Holders([], config.secrets)).joined(config) as Config;
+}
+
+/**
+ * @param before came of `unite`, or of this
+ * @param generation tells this configuration from all before it; part of names that would mean two things
+ */
 export function succeed(before: Config, after: Config, generation: number): Succession {
   const named = { ...after, routes: nameAddresses(before.routes, after.routes, generation) };
   const holders = new Holders(before.secrets, after.secrets);

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import type { Config } from '../../../src/config/config.ts';
 import { loadConfig } from '../../../src/config/load.ts';
-import { succeed } from '../../../src/config/succession.ts';
+import { succeed, unite } from '../../../src/config/succession.ts';
 import { SecretText } from '../../../src/policy/secret-text.ts';
 
 function loader(t: TestContext): (yaml: string) => Config {
@@ -16,7 +16,7 @@ function loader(t: TestContext): (yaml: string) => Config {
   writeFileSync(join(folder, 'key'), 'first');
   return (yaml) => {
     writeFileSync(path, yaml.replaceAll('KEY', join(folder, 'key')));
-    return loadConfig({ files: [path], env: {} }).config;
+    return unite(loadConfig({ files: [path], env: {} }).config);
   };
 }
 
@@ -27,6 +27,20 @@ test('a configuration that says the same is the same, whole', (t) => {
   const yaml = `{ policy: { breaker: { window: 5s } }, ${routes('name: a, match: { hosts: [a.example] }, policy: { retry: { attempts: 2 } }')} }`;
   const before = load(yaml);
   assert.equal(succeed(before, load(yaml), 2).config, before);
+});
+
+test('what two routes have in common is the same from the start, so that it stays so for both', (t) => {
+  const load = loader(t);
+  const oauth2 =
+    'credentials: { oauth2: { tokenUrl: "https://t.example/t", clientId: me, clientSecret: "${file:KEY}" } }';
+  const yaml = routes(
+    `name: a, match: { hosts: [a.example] }, ${oauth2}`,
+    `name: b, match: { hosts: [b.example] }, ${oauth2}`,
+  );
+  const before = load(yaml);
+  const { config } = succeed(before, load(`{ ${yaml}, limits: { exchanges: 9 } }`), 2);
+  for (const i of [0, 1]) assert.equal(config.routes[i], before.routes[i]);
+  assert.equal(config.routes[0]?.credentials, config.routes[1]?.credentials);
 });
 
 test('what is equal stays the same object, and what differs becomes another', (t) => {
