@@ -51,8 +51,8 @@ export class AccessLog implements ExchangeObserver {
     const recent = this.#recent !== null && this.#recent.limit > 0 ? this.#recent : null;
     if (this.#enabled[level] || recent !== null) {
       const line = accessLine(exchange, level, this.#keepQuery);
+      recent?.add(line);
       if (this.#enabled[level]) this.#sink.writeLine(line);
-      recent?.add(exchange.id, line);
     }
     const error = exchange.error;
     if (error !== null && error.name === 'internal') {

@@ -1,8 +1,9 @@
 /**
  * The latest exchanges, as the log tells of them: for an operator who has a request ID and no log at hand.
  *
- * Rules: bounded; a line is kept as it was made and read again when somebody asks, so that an exchange costs two
- * references; nothing is here that the log may not have. It does not know who asks.
+ * Rules: bounded; a line is copied into memory of its own, used again and again, and read when somebody asks: kept as
+ * text, the pieces of which it was made would grow old with it, and cost the collector more than the exchange did.
+ * Nothing is here that the log may not have. It does not know who asks.
  */
 
 /** An exchange in the list; its timeline is the whole line. */
@@ -29,61 +30,71 @@ interface Line extends Omit<RecentExchange, 'origin' | 'attempts'> {
   readonly attempts: readonly object[];
 }
 
+/** Of a line, to begin with; a longer one gets more. */
+const LINE_BYTES = 1_024;
+
+interface Slot {
+  bytes: Buffer;
+  /** 0: nothing yet. */
+  length: number;
+}
+
 export class RecentExchanges {
-  #lines: (string | undefined)[];
-  #ids: (string | undefined)[];
+  #slots: Slot[];
   /** Where the next goes. */
   #at = 0;
 
   /** @param limit 0: none are kept */
   constructor(limit: number) {
-    this.#lines = Array.from({ length: limit });
-    this.#ids = Array.from({ length: limit });
+    this.#slots = slots(limit);
   }
 
   get limit(): number {
-    return this.#lines.length;
+    return this.#slots.length;
   }
 
   /** The latest stay. */
   setLimit(limit: number): void {
     if (limit === this.limit) return;
-    const kept = [...this.#indexes()].slice(0, limit).reverse();
-    const [lines, ids] = [this.#lines, this.#ids];
-    this.#lines = Array.from({ length: limit }, (_, i) => lines[kept[i] ?? -1]);
-    this.#ids = Array.from({ length: limit }, (_, i) => ids[kept[i] ?? -1]);
+    const kept = [...this.#latest()].slice(0, limit).reverse();
+    this.#slots = [...kept, ...slots(limit - kept.length)];
     this.#at = limit === 0 ? 0 : kept.length % limit;
   }
 
-  add(id: string, line: string): void {
-    const { length } = this.#lines;
-    if (length === 0) return;
-    this.#lines[this.#at] = line;
-    this.#ids[this.#at] = id;
-    this.#at = this.#at + 1 === length ? 0 : this.#at + 1;
+  /** The line is ASCII. */
+  add(line: string): void {
+    const slot = this.#slots[this.#at];
+    if (slot === undefined) return;
+    const { length } = line;
+    if (slot.bytes.length < length) slot.bytes = Buffer.allocUnsafeSlow(length * 2);
+    slot.length = slot.bytes.write(line, 0, length, 'latin1');
+    this.#at = this.#at + 1 === this.#slots.length ? 0 : this.#at + 1;
   }
 
   /** The latest first. */
   list(): RecentExchange[] {
-    return Array.from(this.#indexes(), (i) => summaryOf(JSON.parse(this.#lines[i] as string)));
+    return Array.from(this.#latest(), (slot) => summaryOf(lineOf(slot)));
   }
 
   /** Every one of that request ID, the latest first: a caller may have used it more than once. */
   timelines(id: string): object[] {
-    return [...this.#indexes()]
-      .filter((i) => this.#ids[i] === id)
-      .map((i) => JSON.parse(this.#lines[i] as string));
+    return Array.from(this.#latest(), lineOf).filter(({ requestId }) => requestId === id);
   }
 
-  *#indexes(): Generator<number> {
-    const { length } = this.#lines;
+  *#latest(): Generator<Slot> {
+    const { length } = this.#slots;
     for (let n = 1; n <= length; n++) {
-      const i = (this.#at - n + length) % length;
-      if (this.#lines[i] === undefined) return;
-      yield i;
+      const slot = this.#slots[(this.#at - n + length) % length] as Slot;
+      if (slot.length === 0) return;
+      yield slot;
     }
   }
 }
+
+const slots = (count: number): Slot[] =>
+  Array.from({ length: count }, () => ({ bytes: Buffer.allocUnsafeSlow(LINE_BYTES), length: 0 }));
+
+const lineOf = ({ bytes, length }: Slot): Line => JSON.parse(bytes.toString('latin1', 0, length));
 
 function summaryOf({ scheme, host, port, attempts, ...line }: Line): RecentExchange {
   const { requestId, time, method, route, status, outcome, error, reason, durationMs } = line;

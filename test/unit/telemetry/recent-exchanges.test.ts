@@ -22,7 +22,7 @@ const line = (id: string, n: number): string =>
 
 test('the list tells what an exchange was and what became of it, the latest first', () => {
   const recent = new RecentExchanges(2);
-  for (let n = 0; n < 3; n++) recent.add(`id-${n}`, line(`id-${n}`, n));
+  for (let n = 0; n < 3; n++) recent.add(line(`id-${n}`, n));
   assert.deepEqual(
     recent.list().map(({ requestId, origin, attempts }) => [requestId, origin, attempts]),
     [
@@ -34,7 +34,7 @@ test('the list tells what an exchange was and what became of it, the latest firs
 
 test('a timeline is the line of the log, for every exchange of that request ID', () => {
   const recent = new RecentExchanges(5);
-  for (let n = 0; n < 4; n++) recent.add(`id-${n % 2}`, line(`id-${n % 2}`, n));
+  for (let n = 0; n < 4; n++) recent.add(line(`id-${n % 2}`, n));
   assert.deepEqual(recent.timelines('id-1'), [JSON.parse(line('id-1', 3)), JSON.parse(line('id-1', 1))]);
   assert.deepEqual(recent.timelines('id-9'), []);
 });
@@ -48,7 +48,7 @@ test('whatever its limit becomes, the latest are there, as many as there may be'
       let most = limit;
       for (const [n, it] of steps.entries()) {
         if (it === 'add') {
-          recent.add(`${n}`, line(`${n}`, n));
+          recent.add(line(`${n}`, n));
           model = [`${n}`, ...model].slice(0, most);
         } else {
           most = it;
