@@ -25,6 +25,7 @@ import type { Dispatch, Exchange, ExchangeObserver } from './exchange.ts';
 import type { RandomPool, RequestIds } from './headers/request-id.ts';
 import { originKeyOf } from './layers/origin.ts';
 import { acceptance, inside, type Shared, stack } from './layers/stack.ts';
+import { defaultRoute } from './policy/default-route.ts';
 import type { BreakerPolicy, OAuth2Policy, Policy, Route } from './policy/policy.ts';
 import { RouteTable } from './policy/route.ts';
 import type { Response } from './response.ts';
@@ -119,7 +120,7 @@ export class Generation {
         lasting.finished();
       },
     };
-    const fallback = fallbackOf(config);
+    const fallback = defaultRoute(config.policy, access);
     const routes = new RouteTable(config.routes, fallback);
     this.clients =
       access.clients === 'known' || config.clients.length > 0
@@ -274,24 +275,6 @@ export function keyTest({ routes }: Config, suffixes: readonly string[]): (key: 
     const [, tls = '', addresses = ''] = /^[^#@]*(#[^@]*)?(@.*)?$/.exec(key) ?? [];
     return spoken.has(tls) && excepted.has(addresses);
   };
-}
-
-/** Of exchanges that match no route. */
-function fallbackOf({ access, policy }: Config): Route {
-  return Object.freeze({
-    name: 'default',
-    match: { hosts: [], ports: [], methods: [], paths: [], clients: [] },
-    access: access.default,
-    report: access.report,
-    addresses: null,
-    https: null,
-    prefix: null,
-    origin: null,
-    tls: null,
-    http2: false,
-    credentials: null,
-    policy,
-  });
 }
 
 /** Fetched by the generation that counts, for they outlive the one that asked first. */

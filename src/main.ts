@@ -8,17 +8,19 @@ import { check } from './cli/check.ts';
 import { printEnv } from './cli/env.ts';
 import { DONE, INVALID } from './cli/exit-code.ts';
 import { HELP } from './cli/help.ts';
-import { run } from './cli/run.ts';
+import { printSchema } from './cli/schema.ts';
 import { crashOnUnhandledErrors } from './cli/unhandled-errors.ts';
+import { wait } from './cli/wait.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
+const { stdout: out, stderr: err } = process;
+/** As given: what this process changes of its own is not for its child. */
+const env = { ...process.env };
 // Names are resolved on half of these threads, and each slow one holds its thread: with the usual four, two
 // names that nobody answers would stall every other. It is read when the first thread is needed.
 process.env['UV_THREADPOOL_SIZE'] ??= '64';
-
-const { env, stdout: out, stderr: err } = process;
 
 async function main(): Promise<number> {
   const args = parseArguments(process.argv.slice(2));
@@ -30,11 +32,31 @@ async function main(): Promise<number> {
       out.write(`outrigger ${version}\n`);
       return DONE;
     case 'check':
-      return check(args.files, env, out, err);
+      return check(args.files, env, out, err, args.set);
     case 'env':
-      return printEnv(args.files, env, out, err);
-    case 'run':
-      return run({ files: args.files, env, version, terminal: isatty(1), err });
+      return printEnv(args.files, env, out, err, args.set);
+    case 'explain': {
+      const { explain } = await import('./cli/explain.ts');
+      return explain({ ...args, env }, out, err);
+    }
+    case 'diff': {
+      const { diff } = await import('./cli/diff.ts');
+      return diff({ ...args, env }, process.stdin, out, err);
+    }
+    case 'schema':
+      return printSchema(out);
+    // The sidecar is loaded by whoever starts one: a health check has no use for it.
+    case 'run': {
+      const { run } = await import('./cli/run.ts');
+      return run({ files: args.files, set: args.set, env, version, terminal: isatty(1), err });
+    }
+    case 'exec': {
+      const { exec } = await import('./cli/exec.ts');
+      const { files, set, argv: command } = args;
+      return exec({ files, set, command, env, version, terminal: isatty(2), err });
+    }
+    case 'wait':
+      return wait({ files: args.files, set: args.set, env, err, timeoutMs: args.timeoutMs });
     case 'wrong':
       err.write(`${args.message}\n`);
       return INVALID;

@@ -350,7 +350,7 @@ export class Sidecar {
     }
     const generation = new Generation(config, this.#lasting, this.#generation);
     generation.protect(listening(addresses));
-    const redial = config.access.addresses !== this.#config.access.addresses;
+    const redial = JSON.stringify(config.access.addresses) !== JSON.stringify(this.#config.access.addresses);
 
     // From here on nothing fails, and nothing else happens in between.
     const { limits, admin } = config;
@@ -480,11 +480,11 @@ export class Sidecar {
 
   /**
    * New exchanges are still served while the application is alive: until no caller has been connected for
-   * `shutdown.quiet`, or `shutdown.drainTimeout` is over.
+   * `quietMs`, or `shutdown.drainTimeout` is over.
    */
-  drain(): Promise<DrainEnd> {
+  drain(quietMs = this.#config.shutdown.quietMs): Promise<DrainEnd> {
     this.#draining ??= new Promise((resolve) => {
-      const { drainTimeoutMs, quietMs } = this.#config.shutdown;
+      const { drainTimeoutMs } = this.#config.shutdown;
       let quiet: NodeJS.Timeout | null = null;
       const settle = (end: DrainEnd): void => {
         this.#listener.onConnections = null;

@@ -116,13 +116,14 @@ test('a room imports only the rooms that it may know; only sidecar.ts and genera
   /** `name`: as it likes; `name (type)`: types only. Each also knows itself. */
   const known: Readonly<Record<string, readonly string[]>> = {
     'main.ts': ['cli'],
-    cli: ['certificates', 'config', 'telemetry', 'sidecar.ts'],
+    cli: ['certificates', 'config', 'explanation', 'telemetry', 'sidecar.ts'],
     'errors.ts': [],
     'spent-buffers.ts': [],
     'socket-reset.ts': [],
     'exchange.ts': ['errors.ts (type)', 'policy (type)', 'upstream (type)'],
     'response.ts': ['errors.ts (type)'],
     config: ['policy'],
+    explanation: ['config', 'downstream', 'errors.ts', 'exchange.ts (type)', 'policy', 'upstream'],
     credentials: ['errors.ts', 'exchange.ts', 'policy', 'response.ts (type)'],
     headers: ['policy (type)'],
     http1: [],
@@ -191,8 +192,10 @@ test('only one file opens connections to origins, and it asks the address guard'
   // These speak over a socket that they are handed.
   const handed = ['src/downstream/upgrade.ts', 'src/upstream/http2-session.ts'];
   for (const path of handed) assert.match(read(path), /createConnection: |addRequest/, path);
+  // A process of its own, which asks a listener of ours.
+  const asking = 'src/cli/wait.ts';
   assert.deepEqual(
-    dials.filter((path) => !handed.includes(path)),
+    dials.filter((path) => !handed.includes(path) && path !== asking),
     ['src/upstream/dial.ts'],
   );
   assert.match(read('src/upstream/dial.ts'), /guard\.refusal\(/);
@@ -256,10 +259,13 @@ test('types go in a circle only round the exchange, which names what the layers 
   assert.deepEqual(circles(without), []);
 });
 
-test('only the composition root and the command line see the whole configuration', () => {
+test('only the composition root, the command line and what explains see the whole configuration', () => {
   none(
     IMPORTS.filter(({ from, to }) => {
-      if (['config', 'cli', ...ROOT_FILES].includes(roomOf(from)) || to !== 'src/config/config.ts')
+      if (
+        ['config', 'cli', 'explanation', ...ROOT_FILES].includes(roomOf(from)) ||
+        to !== 'src/config/config.ts'
+      )
         return false;
       return !/import type \{ ListenAddress \} from '[^']*config\/config\.ts'/.test(read(from));
     }),

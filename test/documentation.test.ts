@@ -9,6 +9,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { schemaText } from '../src/cli/schema.ts';
 import { loadConfig } from '../src/config/load.ts';
 import { configSchema } from '../src/config/schema.ts';
 import { type Schema, schemaOf, shapeOf } from '../src/config/shape.ts';
@@ -90,6 +91,30 @@ async function metricTable(): Promise<string> {
   return tableOf(['metric', 'type', 'labels', 'meaning'], rows);
 }
 
+/** Every key, with its default and what it is for. */
+function keyTable(): string {
+  const rows: string[][] = [];
+  const visit = (schema: Schema, path: string): void => {
+    const shape = shapeOf(schema);
+    // What is null unless it is written whole says so itself.
+    if (shape.kind !== 'mapping' || shape.default === null) {
+      const value = shape.default === undefined ? 'must be given' : `\`${written(shape.default)}\``;
+      const says = shape.description.replaceAll('|', '\\|');
+      rows.push([`\`${path}\``, value, says.replace(/\.$/, '')]);
+    }
+    if (shape.kind === 'list' && shapeOf(shape.item).kind === 'mapping') visit(shape.item, `${path}[]`);
+    if (shape.kind !== 'mapping') return;
+    for (const [key, below] of Object.entries(shape.keys)) {
+      // The same keys once more, and what they inherit is theirs already.
+      if (path === 'routes[]' && key === 'policy')
+        rows.push(['`routes[].policy`', '`{}`', 'the keys of `policy`, laid over it key by key']);
+      else visit(below, path === '' ? key : `${path}.${key}`);
+    }
+  };
+  visit(configSchema, '');
+  return tableOf(['key', 'default', 'what it does'], rows);
+}
+
 function between(marker: string): string {
   const [, text] = README.split(new RegExp(`<!-- ${marker}:(?:begin|end) -->\n`));
   assert.ok(
@@ -163,28 +188,18 @@ function shapeKeys(schema: Schema): Readonly<Record<string, Schema>> {
   return shape.kind === 'mapping' ? shape.keys : {};
 }
 
-test('the README knows every key of the configuration, with its default', () => {
-  const rows = new Map(
-    [...README.matchAll(/^\| `([a-zA-Z]+\.[a-zA-Z.]+)` \| `([^`]*)` \|/gm)].map(
-      ([, path = '', value = '']) => [path, value],
-    ),
-  );
-  for (const [path, value] of rows) {
-    const schema = schemaAt(path);
-    assert.ok(schema, `${path} is no key of the configuration`);
-    assert.equal(value, written(shapeOf(schema).default), `the default of ${path}`);
-  }
-  const visit = (schema: Schema, path: string): void => {
-    const shape = shapeOf(schema);
-    // What is null unless it is written whole has one row.
-    if (shape.kind === 'mapping' && !(shape.default === null && rows.has(path))) {
-      for (const [key, below] of Object.entries(shape.keys))
-        visit(below, path === '' ? key : `${path}.${key}`);
-    } else if (path !== 'routes' && path !== 'clients' && !/^policy\.headers\.\w+\.remove$/.test(path)) {
-      assert.ok(rows.has(path), `the README has no row for ${path}`);
-    }
-  };
-  visit(configSchema, '');
+test('the configuration reference of the README is made from the schema', () => prove('keys', keyTable()));
+
+test('the JSON Schema beside the examples is what outrigger schema prints, and every example names it', () => {
+  const path = 'config/outrigger.schema.json';
+  if (process.env['UPDATE_README']) writeFileSync(join(ROOT, path), schemaText());
+  assert.ok(read(path) === schemaText(), `${path} is not current; ${REGENERATE}`);
+  for (const name of readdirSync(join(ROOT, 'config')).filter((one) => one.endsWith('.yaml')))
+    assert.match(
+      read(`config/${name}`),
+      /^# yaml-language-server: \$schema=\.\/outrigger\.schema\.json\n/,
+      name,
+    );
 });
 
 test('every configuration in the README is valid', () => {

@@ -28,7 +28,7 @@ const BUNDLE_VARIABLES = [
 ];
 
 /** The host by which an application on this machine reaches a listener. */
-function reachable({ host }: ListenAddress): string {
+export function reachable({ host }: ListenAddress): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '::1';
   return host;

@@ -16,9 +16,15 @@ export interface Output {
  * Writes `ok: FILES` to `out`, or one line for each problem to `err`; warnings go there too, and change nothing.
  * @returns the exit code, 0 or 2
  */
-export function check(files: readonly string[], env: LoadOptions['env'], out: Output, err: Output): number {
+export function check(
+  files: readonly string[],
+  env: LoadOptions['env'],
+  out: Output,
+  err: Output,
+  set: readonly string[] = [],
+): number {
   try {
-    for (const warning of inspect({ files, env }).warnings) err.write(`${formatWarning(warning)}\n`);
+    for (const warning of inspect({ files, env, set }).warnings) err.write(`${formatWarning(warning)}\n`);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);

@@ -16,10 +16,11 @@ export function printEnv(
   env: LoadOptions['env'],
   out: Output,
   err: Output,
+  set: readonly string[] = [],
 ): number {
   try {
     // Not inspected: the application's user need not be able to read the keys that it names.
-    const { config } = loadConfig({ files, env });
+    const { config } = loadConfig({ files, env, set });
     if (config.listen.proxy.port === 0) {
       err.write('outrigger: listen.proxy takes any free port (0), which nobody can know before the start\n');
       return INVALID;

@@ -6,6 +6,7 @@
 import { readAuthorityFiles } from '../certificates/authority-files.ts';
 import { inspectTlsFiles, TlsFileError } from '../certificates/tls-files.ts';
 import type { Config } from '../config/config.ts';
+import { lintFileLimit, openFilesMax } from '../config/file-limit.ts';
 import { lint } from '../config/lint.ts';
 import { configFiles, type LoadOptions, loadConfig } from '../config/load.ts';
 import { openFiles } from '../config/open-files.ts';
@@ -36,7 +37,12 @@ export function inspect(options: LoadOptions): Inspected {
   const routes = inspectRoutes(config, Date.now());
   const problems = [...routes.problems, ...inspectAuthority(config, Date.now())].map(placed);
   if (problems.length > 0) throw new ConfigError(sortProblems(problems, order));
-  const warnings = [...lint(config, written), ...openFiles(written), ...routes.warnings.map(placed)];
+  const warnings = [
+    ...lint(config, written),
+    ...openFiles(written),
+    ...lintFileLimit(config, written, openFilesMax()),
+    ...routes.warnings.map(placed),
+  ];
   return { config, written, warnings: sortProblems(warnings, order) };
 }
 

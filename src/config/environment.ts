@@ -1,6 +1,6 @@
 /**
- * `OUTRIGGER__POLICY__POOL__CONNECTIONS=32` as a layer of configuration: the path of a key in any case, and
- * its value as it would be written in a file.
+ * `OUTRIGGER__POLICY__POOL__CONNECTIONS=32` as a layer of configuration, and `--set policy.pool.connections=32` as
+ * another: the path of a key in any case, and its value as it would be written in a file.
  *
  * It knows no YAML: whoever calls it reads the values of lists and mappings.
  */
@@ -39,10 +39,42 @@ export type ValueReader = (text: string, place: Place, path: Path) => ReadValue;
 export function overrides(schema: Schema, env: Surroundings['env'], readValue: ValueReader): Override[] {
   const found = Object.entries(env)
     .filter(([name, value]) => value !== undefined && name.toUpperCase().startsWith(PREFIX))
-    .map(([name, value]) => ({ name, value: value ?? '', segments: name.slice(PREFIX.length).split('__') }))
-    .sort((a, b) => a.segments.length - b.segments.length || (a.name < b.name ? -1 : 1));
+    .map(([name, value]) => ({ name, value: value ?? '', segments: name.slice(PREFIX.length).split('__') }));
+  return layered(schema, env, found, readValue);
+}
+
+/** Every `PATH=VALUE` of the command line, in the same order. What is set twice is a problem. */
+export function settings(
+  schema: Schema,
+  env: Surroundings['env'],
+  written: readonly string[],
+  readValue: ValueReader,
+): Override[] {
+  const found = written.map((text) => {
+    const equals = text.indexOf('=');
+    const path = text.slice(0, equals);
+    return { name: `--set ${path}`, value: text.slice(equals + 1), segments: path.split('.') };
+  });
+  return layered(schema, env, found, readValue);
+}
+
+interface Setting {
+  readonly name: string;
+  readonly value: string;
+  readonly segments: readonly string[];
+}
+
+function layered(
+  schema: Schema,
+  env: Surroundings['env'],
+  found: readonly Setting[],
+  readValue: ValueReader,
+): Override[] {
+  const sorted = found.toSorted(
+    (a, b) => a.segments.length - b.segments.length || (a.name < b.name ? -1 : 1),
+  );
   const taken = new Map<string, string>();
-  return found.map(({ name, value, segments }) => {
+  return sorted.map(({ name, value, segments }) => {
     const place: Place = { file: name, line: null, column: null };
     const failed = (message: string): Override => ({ name, tree: null, problems: [{ ...place, message }] });
     const target = follow(schema, segments);

@@ -23,6 +23,10 @@ export interface FieldMetadata {
   readonly choices?: readonly string[];
   /** Never shown, neither in messages nor to an operator. */
   readonly secret?: boolean;
+  /** It can hold nothing but a time, a size, a share or one of some words: wherever it is from, it may be shown. */
+  readonly closed?: boolean;
+  /** The same as JSON Schema, as far as that can say it. */
+  readonly json: Readonly<Record<string, unknown>>;
 }
 
 /** A text which `parse` turns into a value; null is refused. */
@@ -36,7 +40,7 @@ export function text<T>(
   return v.pipe(
     v.string(message),
     v.description(description),
-    v.metadata({ expected, ...extra }),
+    v.metadata({ expected, json: { type: 'string' }, ...extra }),
     v.rawTransform<string, T>(({ dataset, addIssue, NEVER }) => {
       const value = parse(dataset.value);
       if (value !== null) return value;
@@ -49,24 +53,41 @@ export function text<T>(
 const within = (value: number | null, min: number, max: number): number | null =>
   value !== null && value >= min && value <= max ? value : null;
 
+/** A number and one of some units. */
+const quantity = (units: string): Partial<FieldMetadata> => ({
+  closed: true,
+  json: { type: 'string', pattern: `^[0-9]+(?:\\.[0-9]+)?(?:${units})$` },
+});
+
 /** Milliseconds. The bounds are in milliseconds too. */
 export const duration = (description: string, minMs: number, maxMs: number) =>
-  text(description, describeDuration(minMs, maxMs), (written) =>
-    within(parseDuration(written), minMs, maxMs),
+  text(
+    description,
+    describeDuration(minMs, maxMs),
+    (written) => within(parseDuration(written), minMs, maxMs),
+    quantity('ms|s|m|h'),
   );
 
 /** Bytes. The bounds are in bytes too. */
 export const size = (description: string, minBytes: number, maxBytes: number) =>
-  text(description, describeSize(minBytes, maxBytes), (written) =>
-    within(parseSize(written), minBytes, maxBytes),
+  text(
+    description,
+    describeSize(minBytes, maxBytes),
+    (written) => within(parseSize(written), minBytes, maxBytes),
+    quantity('B|KiB|MiB|GiB'),
   );
 
 /** A share, where 0.2 is 20 %. `minAllowed`: whether the lower bound itself may be written. */
 export const ratio = (description: string, min: number, max: number, minAllowed: boolean) =>
-  text(description, describeRatio(min, max, minAllowed), (written) => {
-    const share = within(parseRatio(written), min, max);
-    return share === min && !minAllowed ? null : share;
-  });
+  text(
+    description,
+    describeRatio(min, max, minAllowed),
+    (written) => {
+      const share = within(parseRatio(written), min, max);
+      return share === min && !minAllowed ? null : share;
+    },
+    quantity('%'),
+  );
 
 export function integer(description: string, min: number, max: number) {
   const expected = `a whole number from ${min} to ${max}`;
@@ -74,7 +95,7 @@ export function integer(description: string, min: number, max: number) {
   return v.pipe(
     v.number(message),
     v.description(description),
-    v.metadata({ expected }),
+    v.metadata({ expected, json: { type: 'integer', minimum: min, maximum: max } }),
     v.check((value) => Number.isSafeInteger(value) && value >= min && value <= max, message),
   );
 }
@@ -85,14 +106,18 @@ export function decimal(description: string, min: number, max: number) {
   return v.pipe(
     v.number(message),
     v.description(description),
-    v.metadata({ expected }),
+    v.metadata({ expected, json: { type: 'number', minimum: min, maximum: max } }),
     v.check((value) => value >= min && value <= max, message),
   );
 }
 
 export function flag(description: string) {
   const expected = 'true or false';
-  return v.pipe(v.boolean(`must be ${expected}`), v.description(description), v.metadata({ expected }));
+  return v.pipe(
+    v.boolean(`must be ${expected}`),
+    v.description(description),
+    v.metadata({ expected, json: { type: 'boolean' } }),
+  );
 }
 
 export function choice<const T extends readonly string[]>(description: string, choices: T) {
@@ -100,18 +125,21 @@ export function choice<const T extends readonly string[]>(description: string, c
   return v.pipe(
     v.picklist(choices, `must be ${expected}`),
     v.description(description),
-    v.metadata({ expected, choices }),
+    v.metadata({ expected, choices, closed: true, json: { enum: choices } }),
   );
 }
 
-/** A list that may be empty; at most 1000 items, which is more than a person keeps in order. */
+/** More than a person keeps in order. */
+export const LIST_MAX = 1000;
+
+/** A list that may be empty. */
 export function list<const S extends v.GenericSchema>(description: string, item: S) {
-  const expected = 'a list of at most 1000 items';
+  const expected = `a list of at most ${LIST_MAX} items`;
   return v.pipe(
     v.array(item, 'must be a list'),
     v.description(description),
     v.metadata({ expected }),
-    v.check((items) => items.length <= 1000, `must be ${expected}`),
+    v.check((items) => items.length <= LIST_MAX, `must be ${expected}`),
   );
 }
 

@@ -5,11 +5,14 @@
  * Rules: only what was written for that very route is spoken of, never what it inherits; what says nothing
  * (a null, an empty list) is left alone; each warning says why, and what to write instead. Pure.
  */
+import { backoffMs } from '../policy/backoff.ts';
 import type { Policy, Route } from '../policy/policy.ts';
+import { shadowedRoutes } from '../policy/shadow.ts';
 import { isLoopback } from './address.ts';
 import type { Config } from './config.ts';
 import { at, type Problem } from './problem.ts';
 import { formatPath, locate, type MappingNode, type Path, type TreeNode } from './tree.ts';
+import { formatDuration } from './units.ts';
 
 /** @param written the tree as it was written: merged, before routes inherit anything */
 export function lint(config: Config, written: MappingNode): Problem[] {
@@ -26,7 +29,10 @@ export function lint(config: Config, written: MappingNode): Problem[] {
     lintPrefix(route, warn);
     lintDenial(route, config, warn);
     lintSecrets(route, warn, secretsOf(route.policy, written, ['routes', i, 'policy']));
+    lintPolicy(route.policy, isTunnel(route), route.http2, config, written, ['routes', i], found);
   }
+  lintPolicy(config.policy, false, false, config, written, [], found);
+  lintShadows(config, written, found);
   for (const [path, name] of secretsOf(config.policy, written, ['policy'])) {
     const { exact, keyPlace } = locate(written, path);
     if (exact)
@@ -80,7 +86,10 @@ function says(node: TreeNode): boolean {
 const asks = ({ ca, bundle }: Config['intercept']): boolean => ca !== null || bundle !== null;
 
 /** Whether all that comes over this route's TLS are tunnels. */
-const isTunnel = ({ https, prefix }: Route): boolean => https === 'tunnel' && prefix === null;
+const isTunnel = ({ https, prefix, match }: Route): boolean =>
+  prefix === null &&
+  (https === 'tunnel' ||
+    (https === null && match.methods.length > 0 && match.methods.every((it) => it === 'CONNECT')));
 
 const INSTEAD = 'with https: intercept or originate it would';
 
@@ -101,12 +110,92 @@ const UNSEEN: readonly (readonly [keys: Path, why: string])[] = [
 function lintTunnel(route: Route, warn: Warn): void {
   if (!isTunnel(route)) return;
   for (const [keys, why] of UNSEEN) warn(keys, `does not apply to tunnels, ${why}; ${INSTEAD}`);
+  if (route.policy.retry.attempts > 1)
+    warn(
+      ['policy', 'retry', 'attempts'],
+      `repeats nothing in a tunnel but a connection that could not be made: requests inside are not seen; ${INSTEAD}`,
+    );
   const { methods } = route.match;
   if (methods.length > 0 && !methods.includes('CONNECT'))
     warn(
       ['match', 'methods'],
       `does not apply to tunnels, which show no method but CONNECT, so none takes this route; ${INSTEAD}`,
     );
+}
+
+/** Numbers that do not go together; spoken of where one of them was written for that very policy. */
+function lintPolicy(
+  { pool, timeouts, retry, breaker }: Policy,
+  tunnel: boolean,
+  http2: boolean,
+  { limits }: Config,
+  written: MappingNode,
+  owner: Path,
+  found: Problem[],
+): void {
+  /** At the first of these keys that was written. */
+  const warn = (keys: readonly Path[], message: string): void => {
+    for (const key of keys) {
+      const path = [...owner, 'policy', ...key];
+      const { exact, keyPlace } = locate(written, path);
+      if (!exact) continue;
+      found.push(at(keyPlace, `${formatPath(path)} ${message}`));
+      return;
+    }
+  };
+  const { totalMs, headMs, connectMs } = timeouts;
+  let waits = 0;
+  for (let made = 1; made < retry.attempts; made++) waits += backoffMs(retry.backoff, made, 1);
+  const heads = retry.attempts * headMs + waits;
+  if (totalMs !== null && totalMs < heads && !tunnel) {
+    const sum = `${retry.attempts} × ${formatDuration(headMs)}${waits > 0 ? ` + ${formatDuration(waits)} of backoff` : ''}`;
+    warn(
+      [
+        ['timeouts', 'total'],
+        ['timeouts', 'head'],
+        ['retry', 'attempts'],
+        ['retry', 'backoff'],
+      ],
+      `leaves less time than the attempts may take: timeouts.total is ${formatDuration(totalMs)}, and ${sum} is ${formatDuration(heads)}; lower timeouts.head or retry.attempts, or raise timeouts.total`,
+    );
+  }
+  if (pool.connections > limits.connections)
+    warn(
+      [['pool', 'connections']],
+      `is never reached: limits.connections is ${limits.connections}, of all origins together`,
+    );
+  if (breaker === null) return;
+  // An origin that hangs is seen to fail once in each timeout, on as many connections as there may be.
+  const slowest = tunnel ? connectMs : headMs;
+  const key = tunnel ? 'timeouts.connect' : 'timeouts.head';
+  const connections = Math.min(pool.connections, limits.connections);
+  const atOnce = Math.min(connections * (http2 ? 100 : 1), limits.exchanges);
+  const seen = atOnce * (Math.floor(breaker.windowMs / slowest) + 1);
+  if (seen < breaker.minimumCalls)
+    warn(
+      [
+        ['breaker', 'minimumCalls'],
+        ['breaker', 'window'],
+        ['pool', 'connections'],
+        ['timeouts', tunnel ? 'connect' : 'head'],
+      ],
+      `keeps the circuit closed however long an origin hangs: with ${atOnce} at once and ${key} ${formatDuration(slowest)}, no more than ${seen} attempts end within ${formatDuration(breaker.windowMs)}, and breaker.minimumCalls is ${breaker.minimumCalls}`,
+    );
+}
+
+/** Routes that nothing takes. */
+function lintShadows({ routes, access }: Config, written: MappingNode, found: Problem[]): void {
+  for (const { route, by } of shadowedRoutes(routes, access.default)) {
+    const path = ['routes', routes.indexOf(route)];
+    const names = by.slice(0, 5).map(({ name }) => name);
+    const more = by.length > names.length ? ` and ${by.length - names.length} more` : '';
+    found.push(
+      at(
+        locate(written, [...path, 'name']).keyPlace,
+        `${formatPath(path)} (${route.name}) is never taken: ${names.join(', ')}${more} ahead of it ${by.length === 1 ? 'takes' : 'take'} all that it matches; move it up, or leave it out`,
+      ),
+    );
+  }
 }
 
 /** TLS settings of what dials no TLS. */

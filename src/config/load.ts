@@ -7,7 +7,7 @@
  */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLMap } from 'yaml';
 import { assemble, type LoadedConfig, terminalDefaults } from './assembly.ts';
-import { overrides, type ReadValue, type ValueReader } from './environment.ts';
+import { overrides, type ReadValue, settings, type ValueReader } from './environment.ts';
 import { interpolate, type Surroundings } from './interpolation.ts';
 import type { Place, Problem } from './problem.ts';
 import { configSchema } from './schema.ts';
@@ -26,6 +26,8 @@ export interface LoadOptions {
   /** The files of the command line, in order. Empty: those of OUTRIGGER_CONFIG, or none. */
   readonly files: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** `PATH=VALUE` of the command line, each for a single key. */
+  readonly set?: readonly string[];
   /** Whether standard output is a terminal: then `log.format` is `pretty` unless something else is said. */
   readonly terminal?: boolean;
 }
@@ -37,10 +39,10 @@ export function configFiles(files: readonly string[], env: LoadOptions['env']): 
 }
 
 /**
- * Defaults < files in order < environment.
+ * Defaults < files in order < environment < command line.
  * @throws ConfigError with every problem of every source
  */
-export function loadConfig({ files, env, terminal = false }: LoadOptions): LoadedConfig {
+export function loadConfig({ files, env, set = [], terminal = false }: LoadOptions): LoadedConfig {
   const names = configFiles(files, env);
   let problems: readonly Problem[] = [];
   const layers: MappingNode[] = terminal ? [terminalDefaults()] : [];
@@ -52,7 +54,8 @@ export function loadConfig({ files, env, terminal = false }: LoadOptions): Loade
   }
   const readValue: ValueReader = (text, place, path) =>
     readYaml({ text, place: () => place, surroundings: { env, file: null }, path });
-  for (const override of overrides(configSchema, env, readValue)) {
+  const single = [...overrides(configSchema, env, readValue), ...settings(configSchema, env, set, readValue)];
+  for (const override of single) {
     order.push(override.name);
     problems = problems.concat(override.problems);
     if (override.tree !== null) layers.push(override.tree);

@@ -30,7 +30,7 @@ const pool = section('Limits on the connections to one origin.', {
 
 const timeouts = section('One timer for each part of an exchange.', {
   dns: v.optional(duration('Resolving the name of the origin.', 1, DAY), '3s'),
-  connect: v.optional(duration('The TCP connection.', 1, DAY), '3s'),
+  connect: v.optional(duration('The TCP connection, all addresses together.', 1, DAY), '3s'),
   tls: v.optional(duration('The TLS handshake.', 1, DAY), '5s'),
   head: v.optional(duration('Per attempt: from the request sent to the response head.', 1, DAY), '30s'),
   idle: v.optional(
@@ -52,13 +52,21 @@ const limits = section('How large bodies may be, and how slow.', {
   ),
   responseBytes: v.optional(
     v.nullable(
-      size('The largest response body; a larger one is a 502, or cut where it was not announced.', 0, TIB),
+      size(
+        'The largest response body; a larger one is a 502, or cut where its size was not announced. null: no bound.',
+        0,
+        TIB,
+      ),
     ),
     null,
   ),
   minRate: v.optional(
     v.nullable(
-      size('Bytes per second that whoever owes a part of a body must come up with; null: none.', 1, GIB),
+      size(
+        'Bytes per second that whoever owes a part of a body must come up with; slower is cut. null: however slowly.',
+        1,
+        GIB,
+      ),
     ),
     '128B',
   ),
@@ -67,8 +75,11 @@ const limits = section('How large bodies may be, and how slow.', {
 
 const backoff = v.pipe(
   v.strictObject({
-    initial: v.optional(duration('The wait before the first retry, at most.', 1, HOUR), '100ms'),
-    max: v.optional(duration('The wait before any retry, at most.', 1, HOUR), '5s'),
+    initial: v.optional(
+      duration('The longest wait before the first retry; doubled each time, with full jitter.', 1, HOUR),
+      '100ms',
+    ),
+    max: v.optional(duration('The longest wait before any retry.', 1, HOUR), '5s'),
   }),
   v.description('Waits between attempts: doubled each time, with full jitter.'),
   v.forward(
@@ -97,8 +108,11 @@ const retry = section('When a request is sent again.', {
   ),
   budget: v.optional(
     section('Retries as a share of the traffic, per origin, so that they never become a storm.', {
-      ratio: v.optional(ratio('Retries as a share of the exchanges of the last 10 s.', 0, 10, true), '20%'),
-      floor: v.optional(decimal('Retries per second that are always allowed.', 0, 1_000_000), 3),
+      ratio: v.optional(
+        ratio("Retries as a share of the origin's exchanges of the last 10 s.", 0, 10, true),
+        '20%',
+      ),
+      floor: v.optional(decimal('Retries per second that are always allowed, per origin.', 0, 1_000_000), 3),
     }),
     {},
   ),

@@ -44,7 +44,10 @@ const listen = v.pipe(
       ),
       null,
     ),
-    headTimeout: v.optional(duration('A caller has this long to send a request head.', 1, HOUR), '10s'),
+    headTimeout: v.optional(
+      duration('A caller has this long to send a request head, then 408.', 1, HOUR),
+      '10s',
+    ),
     idleTimeout: v.optional(
       duration("A caller's connection without an exchange is closed after this long.", 1, DAY),
       '2m',
@@ -55,7 +58,7 @@ const listen = v.pipe(
     ),
     connections: v.optional(
       integer(
-        "Callers' connections at once; when there are more, those that can be spared are closed.",
+        "Callers' connections at once; beyond, those are closed that never sent a request, then those idle longest; if all are busy, 503.",
         1,
         1_000_000,
       ),
@@ -91,7 +94,7 @@ const admin = v.pipe(
     token: v.optional(
       v.nullable(
         text(
-          'What operators bring as Authorization: Bearer; /livez and /readyz need none. null: nobody is asked.',
+          'What operators bring as Authorization: Bearer, best as ${file:PATH}; /livez and /readyz need none. null: nobody is asked.',
           'a token of 16 to 512 characters: letters, digits and -._~+/, and = at its end',
           keep((it) => TOKEN.test(it)),
           { secret: true },
@@ -101,7 +104,7 @@ const admin = v.pipe(
     ),
     hosts: v.optional(
       list(
-        'Names under which the admin listener may be asked, beside localhost and its address.',
+        'Names under which the admin listener may be asked, beside localhost and its address; needs admin.token.',
         text('A host.', 'a host such as outrigger.internal, without a port', (written) =>
           written.startsWith('*') ? null : parseHostPattern(written),
         ),
@@ -133,11 +136,20 @@ const file = (description: string, expected: string) =>
 
 const limits = section('Bounds of the whole sidecar.', {
   connections: v.optional(integer('Upstream connections, all origins and tunnels together.', 1, 65_535), 512),
-  exchanges: v.optional(integer('Exchanges in flight at once.', 1, 1_000_000), 1024),
-  origins: v.optional(integer('Origins remembered; the idle are evicted first.', 1, 65_536), 512),
-  targetBytes: v.optional(size('The longest request line.', KIB, MIB), '16KiB'),
+  exchanges: v.optional(
+    integer('Exchanges in flight at once; one more is answered 503.', 1, 1_000_000),
+    1024,
+  ),
+  origins: v.optional(
+    integer('Origins whose state is remembered; the idle are evicted first.', 1, 65_536),
+    512,
+  ),
+  targetBytes: v.optional(size('The longest request line; longer ones are answered 414.', KIB, MIB), '16KiB'),
   headerBytes: v.optional(size('The largest head of a request or response.', KIB, MIB), '32KiB'),
-  headerFields: v.optional(integer('Fields in the head of a request.', 1, 10_000), 200),
+  headerFields: v.optional(
+    integer('Fields in the head of a request; more are answered 431.', 1, 10_000),
+    200,
+  ),
   replayBytes: v.optional(size('All request bodies held for a retry, together.', 0, 16 * GIB), '16MiB'),
 });
 
@@ -147,7 +159,7 @@ const access = section('What may be reached.', {
     'allow',
   ),
   clients: v.optional(
-    choice('Who may call; known: only the clients of the configuration.', ['any', 'known']),
+    choice('Who may call. known: who is none of the clients is refused.', ['any', 'known']),
     'any',
   ),
   report: v.optional(
@@ -158,7 +170,7 @@ const access = section('What may be reached.', {
   ),
   deniedPorts: v.optional(
     list(
-      'Ports to which no exchange goes on any way, unless a route with access: allow names the port.',
+      'Services that are no HTTP: no exchange goes to these ports on any way, unless a route with access: allow names the port.',
       integer('A port.', 1, 65_535),
     ),
     DENIED_PORTS,
@@ -174,7 +186,7 @@ const access = section('What may be reached.', {
       ),
       allow: v.optional(
         list(
-          'Exceptions to what is denied.',
+          'Exceptions; of two CIDRs that hold an address the longer prefix wins, on a tie the denial.',
           text('An address or a CIDR.', 'an address or a CIDR such as 10.0.0.0/8 or fd00::/8', keep(isCidr)),
         ),
         [],
@@ -208,7 +220,7 @@ const access = section('What may be reached.', {
 const intercept = section('The local authority whose certificates intercepted connections see.', {
   ca: v.optional(
     v.nullable(
-      section('The authority as files; both are needed.', {
+      section('The authority as files; null: one is made in memory at each start.', {
         cert: file('Its certificate, PEM.', 'the path of a PEM file'),
         key: file('Its key, PEM; nobody but the owner may read the file.', 'the path of a PEM file'),
       }),
@@ -226,7 +238,10 @@ const intercept = section('The local authority whose certificates intercepted co
   ),
   leaves: v.optional(integer('Certificates remembered, one per host.', 1, 100_000), 1024),
   pinned: v.optional(
-    choice('What becomes of a host whose client does not accept our certificate.', ['tunnel', 'refuse']),
+    choice('What becomes of a host whose client does not accept our certificate: a tunnel, or a refusal.', [
+      'tunnel',
+      'refuse',
+    ]),
     'tunnel',
   ),
   pinnedFor: v.optional(duration('How long such a host is remembered.', 1_000, 30 * DAY), '1h'),
@@ -235,26 +250,24 @@ const intercept = section('The local authority whose certificates intercepted co
 const requestId = section('The name of an exchange, from the caller through to the origin.', {
   header: v.optional(
     text(
-      'The field that carries it.',
+      'The field that carries the request ID.',
       'a header field such as X-Request-Id, not one that frames a message or belongs to one connection',
       keep(mayCarryRequestId),
     ),
     'X-Request-Id',
   ),
-  accept: v.optional(flag("Whether the caller's own is kept when it is well formed."), true),
+  accept: v.optional(
+    flag("Whether the caller's own is kept when it is well formed; else a UUIDv7 is made."),
+    true,
+  ),
 });
 
 const log = section('The log on standard output: one line per exchange.', {
   level: v.optional(
-    choice('Lines below this level are not written.', [
-      'trace',
-      'debug',
-      'info',
-      'warn',
-      'error',
-      'fatal',
-      'silent',
-    ]),
+    choice(
+      'Lines below this level are not written; warn leaves only what was refused, failed or truncated.',
+      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    ),
     'info',
   ),
   format: v.optional(

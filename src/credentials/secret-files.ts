@@ -67,9 +67,12 @@ export class SecretFiles {
     };
     const look = async (): Promise<void> => {
       looking = true;
-      await this.look(observer);
-      looking = false;
-      later();
+      try {
+        await this.look(observer);
+      } finally {
+        looking = false;
+        later();
+      }
     };
     this.#resume = () => {
       if (this.#timer === null && !looking) later();

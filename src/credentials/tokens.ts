@@ -132,7 +132,14 @@ export class Tokens {
     if (this.#fetching) return;
     this.#fetching = true;
     this.#secret = this.#secretNow();
-    this.#fetch(this.#secret).then(this.#fetched, this.#failed);
+    let fetched: Promise<Grant>;
+    try {
+      fetched = this.#fetch(this.#secret);
+    } catch (thrown) {
+      // A bug of ours; the route must not wait for ever for it.
+      fetched = Promise.reject(thrown);
+    }
+    fetched.then(this.#fetched, this.#failed);
   }
 
   #fetched = ({ token: text, expiresInS }: Grant): void => {

@@ -17,8 +17,10 @@ import {
 import type { Route } from '../policy/policy.ts';
 import type { RouteTable } from '../policy/route.ts';
 import { beneathOf } from '../socket-reset.ts';
+import { Access, type AccessRules, challenged } from './access.ts';
 import type { CallerRequest } from './caller.ts';
 import type { Caller, Clients, KnownClient } from './clients.ts';
+import { itineraryOf } from './itinerary.ts';
 import type { TargetReader } from './target.ts';
 import type { Inside, Way } from './way.ts';
 
@@ -34,14 +36,6 @@ export interface AdmissionOptions {
   /** Null: nobody is told from anybody. */
   readonly clients: Clients | null;
   readonly access: AccessRules;
-}
-
-/** What is denied whatever the route. */
-interface AccessRules {
-  readonly clients: 'any' | 'known';
-  /** Denials are only reported. */
-  readonly report: boolean;
-  readonly deniedPorts: readonly number[];
 }
 
 export interface Admitted {
@@ -94,11 +88,11 @@ export function clientOf(socket: Socket & { [LABEL]?: string }): string {
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #requestIdLower: string;
-  readonly #deniedPorts: ReadonlySet<number>;
+  readonly #access: Access;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
-    this.#deniedPorts = new Set(options.access.deniedPorts);
+    this.#access = new Access(options.access);
     this.#requestIdLower = options.requestId.header.toLowerCase();
   }
 
@@ -116,10 +110,7 @@ export class Admission {
 
   /** What is denied, unless that is only to be reported. */
   settle(exchange: Exchange, denial: OutriggerError): OutriggerError | null {
-    const ofRoute = denial.name === 'access_denied' && exchange.route.report;
-    if (!this.#options.access.report && !ofRoute) return denial;
-    exchange.wouldRefuse ??= denial.detail === '' ? denial.name : `${denial.name}: ${denial.detail}`;
-    return null;
+    return this.#access.settle(exchange, denial);
   }
 
   /**
@@ -133,27 +124,18 @@ export class Admission {
     unusable: OutriggerError | null,
     interception: Route | null = null,
   ): Admitted {
-    const { observer, routes, fallback, requestId, ids, random, pseudonym, targets } = this.#options;
+    const { observer, fallback, requestId, ids, random, pseudonym, targets } = this.#options;
     const method = request.method ?? '';
     const url = request.url ?? '';
-    // A path that leads nowhere is what somebody asked for, all the same.
-    const path = way?.path ?? (inside === null && url.startsWith('/') ? url : '');
-    let target: Target | null = way?.target ?? null;
-    let via: Via = way?.via ?? 'forward';
+    // A path that leads nowhere is what somebody asked for, all the same; a fragment is nobody's but the caller's.
+    const path = way?.path ?? (inside === null && url.startsWith('/') ? url.replace(/#.*/s, '') : '');
     const caller = this.callerOf(request, inside);
     const client = caller?.client ?? null;
     const clientName = client?.name ?? null;
-    let route = way ? routeOf(routes, fallback, method, way, clientName) : fallback;
-    // Unless a route denies the CONNECT itself, the requests inside are what access is about.
-    if (interception?.access === 'allow' && (route === fallback || route.access === 'allow'))
-      route = interception;
-    if (target !== null && via === 'forward' && target.scheme === 'http' && route.https === 'originate') {
-      via = 'originate';
-      target = targets.originated(target);
-      // Somebody may have denied where it goes now.
-      const there = routes.match(method, target, path, clientName);
-      if (there !== fallback && there.access === 'deny') route = there;
-    }
+    const itinerary = way && itineraryOf(this.#options, method, way, clientName, interception);
+    const route = itinerary?.route ?? fallback;
+    const target: Target | null = itinerary?.target ?? null;
+    const via: Via = itinerary?.via ?? 'forward';
     // RFC 9110, section 7.2: Host comes first, and from the target.
     const headers: string[] = target ? ['Host', target.authority] : [];
     const version = versionOf(request);
@@ -200,8 +182,8 @@ export class Admission {
       unusable ??
       misdirected(facts, inside, targets) ??
       refusalOf(request, facts);
-    const denial = refusal === null ? this.#denial(exchange, caller) : null;
-    refusal ??= challenged(denial, caller, inside, this.#options.clients);
+    const denial = refusal === null ? this.#access.denial(exchange, caller) : null;
+    refusal ??= challenged(denial, caller, inside !== null, this.#options.clients?.hasCredentials === true);
     refusal ??= spendForward(method, facts, headers) ?? settleCredentials(method, headers, route);
     refusal ??= countOf(exchange, client);
     return { exchange, facts, refusal, byAccess: denial?.name === 'access_denied' };
@@ -214,25 +196,7 @@ export class Admission {
 
   /** By its route and port alone: of a request of our own, and of a tunnel whose client has been asked about. */
   denialOf(exchange: Exchange): OutriggerError | null {
-    return this.#denial(exchange, null);
-  }
-
-  /** By the rules of access: who, which route, which port. Null: none, or it is only reported. */
-  #denial(exchange: Exchange, caller: Caller | null): OutriggerError | null {
-    const { target, route } = exchange;
-    if (caller !== null) {
-      if (caller.wrong) return new OutriggerError('client_unauthenticated', 'the credentials are wrong');
-      if (caller.client === null && this.#options.access.clients === 'known') {
-        const denial = this.settle(exchange, new OutriggerError('client_unknown'));
-        if (denial !== null) return denial;
-      }
-    }
-    if (route.access === 'deny') {
-      const denial = this.settle(exchange, new OutriggerError('access_denied', `route ${route.name}`));
-      if (denial !== null) return denial;
-    }
-    if (target === null || !this.#deniedPorts.has(target.port) || opens(route, target)) return null;
-    return this.settle(exchange, new OutriggerError('port_denied', `port ${target.port}`));
+    return this.#access.denial(exchange, null);
   }
 }
 
@@ -243,45 +207,6 @@ function countOf(exchange: Exchange, client: KnownClient | null): OutriggerError
     return new OutriggerError('client_limit', `${client.limit} of ${client.name} are in flight`, 1);
   exchange.onFinish(client);
   return null;
-}
-
-/** Whether a route says itself that its requests may go to that port. */
-function opens({ access, match, origin }: Route, { host, port }: Target): boolean {
-  if (access === 'deny') return false;
-  return match.ports.includes(port) || (origin !== null && origin.port === port && origin.host === host);
-}
-
-/**
- * Who has not said who they are, and could, is asked to (RFC 9110, section 15.5.8): some clients wait for that.
- * Inside a tunnel nobody would take the question for ours.
- */
-function challenged(
-  denial: OutriggerError | null,
-  caller: Caller | null,
-  inside: Inside | null,
-  clients: Clients | null,
-): OutriggerError | null {
-  if (denial === null || inside !== null || denial.name === 'port_denied') return denial;
-  if (caller?.client !== null || clients?.hasCredentials !== true) return denial;
-  if (denial.name === 'client_unauthenticated') return denial;
-  return new OutriggerError('client_unauthenticated', denial.detail);
-}
-
-/**
- * A prefix belongs to its route, as far as that is about such requests: what its methods and paths leave out
- * meets the other routes, as if it had come in absolute form.
- */
-function routeOf(
-  routes: RouteTable,
-  fallback: Route,
-  method: string,
-  { target, path, prefix }: Way,
-  client: string | null,
-): Route {
-  const matched = routes.match(method, target, path, client);
-  if (prefix === null || !routes.asksFor(prefix.route, method, path, client)) return matched;
-  // What another route denies is denied on every way.
-  return matched !== fallback && matched.access === 'deny' ? matched : prefix.route;
 }
 
 /** RFC 9112, section 3.2.4: an OPTIONS in absolute form without a path asks about the server; the last proxy says so. */

@@ -413,9 +413,19 @@ export class Http1Caller implements PlaceHolder, ResponseHome {
         response.last = true;
         response.owner.malformed(error);
       } else if (this.#state !== GONE) this.#refuse(error);
+      else this.#brokeAtHandover(error);
     } catch {
       this.socket.destroy();
     }
+  }
+
+  /** Whoever was to take the connection over has not: nobody else would end it. */
+  #brokeAtHandover(error: OutriggerError): void {
+    const { socket } = this;
+    this.#home.answer(error, socket);
+    socket.resume();
+    const timer = setTimeout(destroy, LINGER_MS, socket);
+    socket.once('close', () => clearTimeout(timer));
   }
 
   #stopTimer(): void {

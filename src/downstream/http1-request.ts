@@ -33,7 +33,10 @@ export class Http1Request implements CallerRequest {
   trailers: readonly string[] = NONE;
   /** The connection goes on after it. */
   persistent: boolean;
-  /** RFC 6455, section 4.1; with a body it is none, for two hops could read two lengths from it. */
+  /**
+   * RFC 6455, section 4.1; with a body it is none, for two hops could read two lengths from it, and without the
+   * one key nobody could tell whether the answer is to it.
+   */
   isWebSocketHandshake = false;
   /** Why the body is none; known only when it has been read so far. */
   fault: HeadFault | null = null;
@@ -110,6 +113,7 @@ export class Http1Request implements CallerRequest {
     let close = false;
     let upgrade = false;
     let webSocket = false;
+    let keys = 0;
     for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
       const name = rawHeaders[i] as string;
       switch (name.length) {
@@ -133,6 +137,7 @@ export class Http1Request implements CallerRequest {
           break;
         case 17:
           if (isNamed(name, 'transfer-encoding')) takeTransferEncoding(framing, rawHeaders[i + 1] as string);
+          else if (isNamed(name, 'sec-websocket-key')) keys++;
           break;
         default:
       }
@@ -149,7 +154,8 @@ export class Http1Request implements CallerRequest {
     } else if (framing.contentLength !== null && framing.contentLength > 0) {
       this.#left = framing.contentLength;
       this.complete = false;
-    } else this.isWebSocketHandshake = isModern && webSocket && upgrade && this.method === 'GET';
+    } else
+      this.isWebSocketHandshake = isModern && webSocket && upgrade && keys === 1 && this.method === 'GET';
   }
 }
 

@@ -97,7 +97,7 @@ export class Http2Callers {
       socket.destroy();
       return;
     }
-    const caller = new Http2Caller(session, socket, inside !== null, this.#services);
+    const caller = new Http2Caller(session, socket, inside, this.#services);
     this.#callers.add(caller);
     socket.once('close', () => {
       this.#callers.delete(caller);
@@ -122,10 +122,11 @@ class Http2Caller implements PlaceHolder {
   #leaving = false;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(session: ServerHttp2Session, socket: Socket, inside: boolean, services: Http2Services) {
+  constructor(session: ServerHttp2Session, socket: Socket, inside: Inside | null, services: Http2Services) {
     this.#session = session;
     this.#services = services;
-    this.#home = { socket, inside, ownNames: inside ? new Set() : ownNamesOf(socket), services };
+    const ownNames: ReadonlySet<string> = inside === null ? ownNamesOf(socket) : new Set();
+    this.#home = { socket, inside: inside?.target.scheme ?? null, ownNames, services };
     this.#place = placeOf(socket);
     this.#place.holder = this;
     this.#place.fresh();

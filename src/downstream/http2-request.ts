@@ -4,13 +4,15 @@
  *
  * Rules: RFC 9113, section 8.3.1 (what :authority and Host say must be one), section 8.2.3 (the crumbs of
  * Cookie become one field again), section 8.1 (a body goes on until END_STREAM, whatever was announced).
- * Names that HTTP/2 forbids were refused by nghttp2. It opens nothing and decides nothing.
+ * A field that HTTP/2 forbids was dropped by nghttp2, or has ended its stream. It opens nothing and decides nothing.
  */
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { OutriggerError } from '../errors.ts';
+import type { Target } from '../exchange.ts';
 import { isNamed } from '../headers/field-names.ts';
 import type { HeadBounds } from '../http1/head-fault.ts';
+import { METHOD_MAX } from '../http1/request-head.ts';
 import type { CallerRequest } from './caller.ts';
 
 /** What a field takes in HTTP/1.1 beside its name and value, so that one bound means one size. */
@@ -21,8 +23,8 @@ const NONE: readonly string[] = [];
 /** Where a stream came from. */
 export interface StreamHome {
   readonly socket: Socket;
-  /** The tunnel settled where everything goes. */
-  readonly inside: boolean;
+  /** The scheme of the tunnel, which settled where everything goes; null: there is none. */
+  readonly inside: Target['scheme'] | null;
   /** Authorities that mean the sidecar itself, lower case. */
   readonly ownNames: ReadonlySet<string>;
   /** Of a head, as in HTTP/1.1; as they are now. */
@@ -107,6 +109,8 @@ function refusalOf(
   if (bytes > bounds.headBytes) return new OutriggerError('request_head_too_large', `${bytes} bytes`);
   if (fields > bounds.fields)
     return new OutriggerError('request_head_too_large', `more than ${bounds.fields} fields`);
+  if (method.length > METHOD_MAX)
+    return new OutriggerError('request_malformed', `a method of more than ${METHOD_MAX} characters`);
   return method === 'CONNECT' ? new OutriggerError('method_unsupported', 'CONNECT in HTTP/2') : null;
 }
 
@@ -115,11 +119,14 @@ function sameHost(a: string, b: string): boolean {
   return isNamed(a, b.toLowerCase());
 }
 
-/** In origin form where the sidecar itself is meant or a tunnel says where, else in absolute form. */
+/**
+ * In origin form where the sidecar itself is meant or a tunnel says where, else in absolute form; so is what names
+ * another scheme than its tunnel's, for it is misdirected (RFC 9110, section 7.4).
+ */
 function targetOf(method: string, scheme: string, authority: string, path: string, home: StreamHome): string {
   // It is refused whatever it asks for, and its authority is worth a log line (RFC 9113, section 8.5).
   if (method === 'CONNECT') return `https://${authority}/`;
-  if (path === '*' || home.inside) return path;
+  if (path === '*' || scheme.toLowerCase() === home.inside) return path;
   // Whatever ends an authority would let it reach into the path, and a path that does not begin as one, back.
   if (!path.startsWith('/') || /[/?#\\]/.test(authority)) return '';
   return home.ownNames.has(authority.toLowerCase()) ? path : `${scheme}://${authority}${path}`;

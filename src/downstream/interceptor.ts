@@ -63,8 +63,8 @@ export class Interceptor {
     target: Pick<Target, 'host' | 'port' | 'authority'>,
     clientName: string | null = null,
   ): Route | null {
-    const route = this.#options.routes.connecting(target.host, target.port, clientName);
-    return route?.https === 'intercept' && !this.isPinned(target) ? route : null;
+    const route = this.#options.routes.intercepting(target.host, target.port, clientName);
+    return route !== null && !this.isPinned(target) ? route : null;
   }
 
   /** Whether a tunnel is one because a client of its host did not accept our certificate. */
@@ -184,7 +184,7 @@ export class Interceptor {
     if (routes.dependsOnRequests(host, port)) {
       warn(
         fields,
-        'a client does not trust our certificate, and there is no tunnel for it: access depends on methods or paths',
+        'a client does not trust our certificate, and there is no tunnel for it: access depends on methods, paths or credentials',
       );
       return;
     }

@@ -9,7 +9,7 @@
  * 9.3.6). No byte of what may not be inside reaches the far end. Plain HTTP inside is handed to the
  * listener, where each request is an exchange of its own; TLS that is intercepted to the interceptor.
  */
-import { isIP, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
 import type { Dispatch, Exchange, Pending, Target } from '../exchange.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
@@ -24,17 +24,13 @@ import { type OpeningListener, OpeningReader } from './opening.ts';
 import { type FarEnd, Relay, type RelayCounter } from './relay.ts';
 import { replyBytes, replyOf } from './reply.ts';
 import type { TargetReader } from './target.ts';
+import { isRoutedByName, type TunnelRules, tunnelEntry } from './tunnel-entry.ts';
 import type { Inside } from './way.ts';
 
-type TunnelProtocol = 'tls' | 'http' | 'other';
-
-export interface TunnelOptions {
+export interface TunnelOptions extends TunnelRules {
   readonly admission: Admission;
   readonly targets: TargetReader;
   readonly routes: RouteTable;
-  readonly ports: readonly number[];
-  readonly protocols: readonly TunnelProtocol[];
-  readonly serverName: 'match' | 'any';
   /** For the first bytes inside, milliseconds. */
   readonly headTimeoutMs: number;
   /** Before it is known what is inside: it is one exchange, and its time runs. */
@@ -57,9 +53,6 @@ const LINGER_MS = 1_000;
 
 /** Why a host that is to be intercepted has a tunnel all the same. */
 const PINNED = 'not intercepted: a client of this host did not accept our certificate';
-
-/** Where plain HTTP is spoken, and so nothing is dialled before it is known to be. */
-const HTTP_PORT = 80;
 
 /** RFC 8446, section 6: fatal alerts, each as a record of its own. */
 const ALERTS = Object.freeze({ decodeError: 50, accessDenied: 49, unrecognizedName: 112, internalError: 80 });
@@ -96,12 +89,9 @@ export class Tunnel implements OpeningListener {
 
   /** `byAccess`: it is a rule of access that refuses. */
   begin(refusal: OutriggerError | null, byAccess: boolean): void {
-    const { admission, ports, protocols, accept, dispatchFor, headTimeoutMs } = this.#options;
+    const { admission, accept, dispatchFor, headTimeoutMs } = this.#options;
     const exchange = this.#exchange;
-    const { port } = exchange.target ?? { port: 0 };
-    const byName = this.#isRoutedByName;
-    // No route was found for what has said little yet; plain HTTP is asked about request by request.
-    const undecided = byName || (port === HTTP_PORT && exchange.route.name === 'default');
+    const { undecided, open, atOnce } = tunnelEntry(this.#options, exchange);
     const refused = undecided && byAccess ? admission.count(exchange) : refusal;
     if (refused !== null) {
       this.#refuse(refused);
@@ -109,15 +99,15 @@ export class Tunnel implements OpeningListener {
     }
     // What is inside is asked about by itself.
     if (undecided && exchange.wouldRefuse?.startsWith('access_denied')) exchange.wouldRefuse = null;
-    const plainOnly = !ports.includes(port) && port === HTTP_PORT && protocols.includes('http');
-    if (!ports.includes(port) && !plainOnly) {
+    if (!open) {
+      const { port } = exchange.target ?? { port: 0 };
       const denial = admission.settle(exchange, new OutriggerError('tunnel_port_denied', `port ${port}`));
       if (denial !== null) {
         this.#refuse(denial);
         return;
       }
     }
-    if (exchange.via === 'tunnel' && port !== HTTP_PORT && !byName) {
+    if (atOnce) {
       this.#follow(dispatchFor(exchange.route));
       return;
     }
@@ -134,19 +124,8 @@ export class Tunnel implements OpeningListener {
     );
   }
 
-  /**
-   * A CONNECT to an address says nothing that a route could be found by, unless one names the address; its
-   * server name may.
-   */
   get #isRoutedByName(): boolean {
-    const { target, via, route } = this.#exchange;
-    return (
-      this.#options.serverName === 'any' &&
-      via === 'tunnel' &&
-      target !== null &&
-      isIP(target.host) !== 0 &&
-      !route.match.hosts.includes(target.host)
-    );
+    return isRoutedByName(this.#options, this.#exchange);
   }
 
   #follow(dispatch: Dispatch<FarEnd>, opened = false): void {

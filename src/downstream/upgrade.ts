@@ -4,11 +4,13 @@
  * switched, has answered otherwise, or has failed.
  *
  * Rules: what goes out is the exchange's own head, byte for byte; only a 101 that switches to WebSocket is
- * one (RFC 9110, section 15.2.2); any other answer is a response like all others, with backpressure and an
+ * one (RFC 9110, section 15.2.2), and only with the answer to this very key, which shows that the origin has
+ * read the handshake as one (RFC 6455, section 4.1): what follows is seen by nobody; any other answer is a response like all others, with backpressure and an
  * end that tells whether it was whole. http-proxy is handed a stand-in for the caller: it would write heads
  * and bodies of its own making to a real one, and would keep the origin's socket open where the caller has
  * left. Nothing here throws. It knows the caller's side by its interface only.
  */
+import { createHash } from 'node:crypto';
 import { Agent, type ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
@@ -137,6 +139,8 @@ export class Handshake implements Pending, StallWitness, Response {
   #trailers: readonly string[] | null = null;
   #failure: OutriggerError | null = null;
   #paused = false;
+  /** Of the body of an answer. */
+  #received = 0;
   #over = false;
 
   constructor(exchange: Exchange, far: UpgradeEnd, options: HandshakeOptions, observer: HandshakeObserver) {
@@ -242,6 +246,12 @@ export class Handshake implements Pending, StallWitness, Response {
       answer.on('error', ignore);
       return;
     }
+    // RFC 9110, section 15.4.5: a length that is not of what follows.
+    if (this.status !== 304 && this.#isTooLarge(this.length ?? 0)) {
+      answer.on('error', ignore);
+      this.#fail(new OutriggerError('response_too_large', `${this.length} bytes`));
+      return;
+    }
     this.#answer = answer;
     this.#headOut = true;
     this.#exchange.phase = 'in the body';
@@ -271,6 +281,8 @@ export class Handshake implements Pending, StallWitness, Response {
     if (status < 100) invalid = `status ${status}`;
     else if (status === 101 && !isNamed(facts.upgrade ?? '', 'websocket')) {
       invalid = 'a 101 to what nobody asked for';
+    } else if (status === 101 && !isAnswerTo(this.#exchange.headers, headers)) {
+      invalid = 'a 101 without the answer to its Sec-WebSocket-Key';
     }
     if (invalid !== null) {
       this.#malformed(invalid);
@@ -293,6 +305,11 @@ export class Handshake implements Pending, StallWitness, Response {
     return true;
   }
 
+  #isTooLarge(bytes: number): boolean {
+    const { responseBytes } = this.#exchange.route.policy.limits;
+    return responseBytes !== null && bytes > responseBytes;
+  }
+
   #malformed(detail: string): void {
     this.#fail(new OutriggerError('response_malformed', `${this.#origin}: ${detail}`));
   }
@@ -313,6 +330,16 @@ export class Handshake implements Pending, StallWitness, Response {
 
   #onData = (chunk: Buffer): void => {
     if (this.#over) return;
+    this.#received += chunk.length;
+    if (this.#isTooLarge(this.#received)) {
+      this.#fail(
+        new OutriggerError(
+          'response_too_large',
+          `more than ${this.#exchange.route.policy.limits.responseBytes} bytes`,
+        ),
+      );
+      return;
+    }
     const sink = this.#sink;
     if (sink === null) {
       this.#early.push(chunk);
@@ -387,6 +414,24 @@ export class Handshake implements Pending, StallWitness, Response {
     if (!this.#headOut) this.#observer.failed(error);
     else this.#sink?.failed(error);
   }
+}
+
+/** RFC 6455, section 1.3. */
+const KEY_SUFFIX = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+
+/** Whether the one Sec-WebSocket-Accept of the response is that of the request's key (RFC 6455, section 4.2.2). */
+function isAnswerTo(request: readonly string[], response: readonly string[]): boolean {
+  const [key, ...moreKeys] = valuesOf(request, 'sec-websocket-key');
+  const [accept, ...moreAccepts] = valuesOf(response, 'sec-websocket-accept');
+  if (key === undefined || moreKeys.length > 0 || moreAccepts.length > 0) return false;
+  return accept === createHash('sha1').update(`${key}${KEY_SUFFIX}`, 'latin1').digest('base64');
+}
+
+function valuesOf(fields: readonly string[], lower: string): string[] {
+  const values: string[] = [];
+  for (let i = 0; i + 1 < fields.length; i += 2)
+    if (isNamed(fields[i] as string, lower)) values.push(fields[i + 1] as string);
+  return values;
 }
 
 function ignore(): void {

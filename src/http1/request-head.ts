@@ -21,7 +21,8 @@ export interface RequestHead {
 
 const SP = 0x20;
 
-const METHOD_MAX = 64;
+/** In characters; what is longer is the method of nobody. */
+export const METHOD_MAX = 64;
 
 /** RFC 9113, section 3.4: the line that HTTP/2 begins with. */
 const HTTP2_PREFACE_LINE = 'PRI * HTTP/2.0';

@@ -22,6 +22,15 @@ export interface Destination {
   readonly port: number;
 }
 
+/** Null: the route says nothing about it. */
+export interface Conditions {
+  readonly hosts: boolean | null;
+  readonly ports: boolean | null;
+  readonly methods: boolean | null;
+  readonly paths: boolean | null;
+  readonly clients: boolean | null;
+}
+
 export class RouteTable {
   readonly #routes: readonly Route[];
   readonly #fallback: Route;
@@ -60,10 +69,18 @@ export class RouteTable {
     return this.#connecting.find((route) => isFor(route, client) && isAbout(route, host, port)) ?? null;
   }
 
+  /** The route by which a CONNECT to that host and port is intercepted; null: it is a tunnel. */
+  intercepting(host: string, port: number, client: string | null = null): Route | null {
+    const route = this.connecting(host, port, client);
+    return route?.https === 'intercept' ? route : null;
+  }
+
   /** Whether it depends on the requests to a host which of them may pass: then they must be seen. */
   dependsOnRequests(host: string, port: number): boolean {
     return this.#routes.some((route) => {
       const { paths, methods } = route.match;
+      // A credential that is refused would go in through what nobody looks into.
+      if (route.credentials?.caller === 'refuse') return isAbout(route, host, port);
       if (paths.length === 0 && methods.length === 0) return false;
       if (route.access === 'allow' && this.#fallback.access === 'allow') return false;
       return isAbout(route, host, port);
@@ -113,9 +130,31 @@ export class RouteTable {
     return best;
   }
 
+  /** Which of its conditions a request meets: all of them where the route matches. For whoever asks why. */
+  conditions(
+    route: Route,
+    method: string,
+    { scheme, host, port: asked }: Destination,
+    path: string,
+    client: string | null = null,
+  ): Conditions {
+    const { hosts, ports, methods, paths, clients } = route.match;
+    const port = scheme === 'http' && asked === 80 ? PLAIN : asked;
+    return {
+      hosts: hosts.length === 0 ? null : hosts.some((pattern) => matchesHost(pattern, host)),
+      ports: ports.length === 0 ? null : matchesPort(route, port),
+      methods: methods.length === 0 ? null : takesMethod(route, method),
+      paths: paths.length === 0 ? null : this.#takesPath(route, method, path),
+      clients: clients.length === 0 ? null : isFor(route, client),
+    };
+  }
+
   #asksFor(route: Route, method: string, path: string): boolean {
-    const { methods, paths } = route.match;
-    if (methods.length > 0 && !methods.includes(method) && !deniesMethod(route, method)) return false;
+    return takesMethod(route, method) && this.#takesPath(route, method, path);
+  }
+
+  #takesPath(route: Route, method: string, path: string): boolean {
+    const { paths } = route.match;
     if (paths.length === 0) return true;
     // A tunnel shows no path, so a route that asks for one cannot mean it.
     if (method === 'CONNECT') return false;
@@ -129,10 +168,12 @@ export class RouteTable {
 const denies = ({ access }: Route): boolean => access === 'deny';
 
 /** Methods are case-sensitive (RFC 9110, section 9.1), but not to every origin: a denial holds in any case. */
-function deniesMethod(route: Route, method: string): boolean {
+function takesMethod(route: Route, method: string): boolean {
+  const { methods } = route.match;
+  if (methods.length === 0 || methods.includes(method)) return true;
   if (!denies(route)) return false;
   const upper = method.toUpperCase();
-  return route.match.methods.some((one) => one.toUpperCase() === upper);
+  return methods.some((one) => one.toUpperCase() === upper);
 }
 
 /** Whoever is not told from others is nobody's client. */

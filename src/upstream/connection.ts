@@ -127,6 +127,8 @@ export class Connection implements SessionOwner, Http1Home {
     this.state = 'busy';
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.broken ??= error;
+      // Node leaves TLS open whose records are broken: nobody would hear of its end before a timeout.
+      reset(dial.tcp as Socket, socket);
     });
     socket.once('close', () => this.#gone());
     if ('alpnProtocol' in socket && socket.alpnProtocol === 'h2' && socket.writable) {

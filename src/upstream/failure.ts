@@ -10,6 +10,14 @@ const BY_CODE: Readonly<Record<string, ErrorName>> = {
   ECONNRESET: 'connection_terminated',
   EPIPE: 'connection_terminated',
   ETIMEDOUT: 'connection_terminated',
+  // The network's own word for a connection that was there.
+  ECONNABORTED: 'connection_terminated',
+  EHOSTDOWN: 'connection_terminated',
+  EHOSTUNREACH: 'connection_terminated',
+  ENETDOWN: 'connection_terminated',
+  ENETRESET: 'connection_terminated',
+  ENETUNREACH: 'connection_terminated',
+  ENOTCONN: 'connection_terminated',
   H1_CLOSED: 'connection_terminated',
   H1_MALFORMED: 'response_malformed',
   H1_HEAD_TOO_LARGE: 'response_head_too_large',
@@ -46,6 +54,9 @@ const BY_CODE: Readonly<Record<string, ErrorName>> = {
   H2_ENHANCE_YOUR_CALM: 'response_head_too_large',
 };
 
+/** What Node and OpenSSL say of TLS that broke after its handshake, by whomever on the way: RFC 8446, section 6.2. */
+const OF_TLS = /^(?:EPROTO$|ERR_SSL_|ERR_OSSL_|ERR_TLS_)/;
+
 /** What people are told in the place of a code. */
 const WORDS: Readonly<Record<string, string>> = {
   ECONNRESET: 'reset',
@@ -62,6 +73,10 @@ const WORDS: Readonly<Record<string, string>> = {
 export function failureOf(error: NodeJS.ErrnoException, origin: string, headOut: boolean): OutriggerError {
   const code = error.code ?? '';
   let name: ErrorName | undefined = BY_CODE[code];
+  if (OF_TLS.test(code)) {
+    const broken: ErrorName = headOut ? 'response_incomplete' : 'tls_protocol_error';
+    return new OutriggerError(broken, `${origin}: TLS broke: ${code}`);
+  }
   if (headOut && name === 'response_head_too_large') name = 'response_malformed';
   if (headOut && name === 'connection_terminated') name = 'response_incomplete';
   if (name === undefined) return new OutriggerError('internal', '', null, error);

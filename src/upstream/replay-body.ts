@@ -329,8 +329,15 @@ export class RequestBody {
 
   #stopKeeping(): void {
     this.#keeping = false;
-    this.#bound.give(this.#taken);
-    this.#taken = 0;
+    this.#giveBack();
+  }
+
+  /** What is still here is memory, whether or not it is kept for another attempt. */
+  #giveBack(): void {
+    const gone = this.#taken - this.#buffered;
+    if (gone <= 0) return;
+    this.#bound.give(gone);
+    this.#taken -= gone;
   }
 
   #drop(before: number): void {
@@ -338,11 +345,13 @@ export class RequestBody {
       this.#buffered -= (this.#chunks.shift() as Buffer).length;
       this.#first++;
     }
+    this.#giveBack();
   }
 
   /** What is kept is no reason to pause a body that its reader follows; what lies ahead of the reader is. */
   #regulate(): void {
-    const full = this.#ahead >= (this.#reader ? BUFFER_BYTES : Math.max(this.#keepBytes, BUFFER_BYTES));
+    const isAhead = this.#reader !== null || !this.#keeping;
+    const full = this.#ahead >= (isAhead ? BUFFER_BYTES : Math.max(this.#keepBytes, BUFFER_BYTES));
     if (full && !this.#paused) {
       this.#paused = true;
       this.#source.pause();

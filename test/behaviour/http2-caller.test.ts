@@ -20,7 +20,7 @@ import {
 } from '../support/http2-caller.ts';
 import { bufferBytes } from '../support/memory.ts';
 import { messagesOf, once } from '../support/messages.ts';
-import { answer } from '../support/origin.ts';
+import { answer, onHead } from '../support/origin.ts';
 import { until, untilStill } from '../support/until.ts';
 
 const NO_ERROR = 0;
@@ -617,6 +617,23 @@ test('a caller that closes its side has left', () =>
     caller.socket.end();
     assert.equal((await cast.sidecar.line(1)).outcome, 'aborted');
     await caller.ended();
+  }));
+
+test('a method has the length that it may have in HTTP/1.1', () =>
+  stage('', async (cast) => {
+    const origin = await cast.rawOrigin((socket) =>
+      onHead(socket, () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')),
+    );
+    const caller = await callerOf(cast);
+    for (const [length, status] of [
+      [64, 200],
+      [65, 400],
+    ] as const) {
+      cast.expected++;
+      const got = await caller.call(`${origin.url}/`, { ':method': 'M'.repeat(length) });
+      assert.equal(got.status, status);
+    }
+    assert.equal(origin.connections.total, 1);
   }));
 
 test('a status that HTTP/2 cannot say is a 502, with a body or without', () =>

@@ -95,6 +95,25 @@ test('streams inside interception are exchanges of their own, in both protocols'
   ),
 );
 
+test('what names another scheme than its tunnel is misdirected, as it is in HTTP/1.1', { skip }, () =>
+  intercepted(
+    (stream) => {
+      stream.resume();
+      stream.respond({ ':status': 200 }, { endStream: true });
+    },
+    async ({ cast, origin, caller }) => {
+      const url = `https://localhost:${origin.port}/`;
+      const got: (number | undefined)[] = [];
+      for (const scheme of ['http', 'HTTP', 'ftp', 'https', 'HTTPS']) {
+        got.push((await caller.call(url, { ':scheme': scheme })).status);
+        cast.expected++;
+      }
+      assert.deepEqual(got, [421, 421, 400, 200, 200]);
+      assert.equal(origin.sessions.size, 1);
+    },
+  ),
+);
+
 test('a response that ends with its head still does', { skip }, () =>
   intercepted(
     (stream) => {

@@ -340,7 +340,9 @@ test('where access depends on paths, a client that does not trust us opens no tu
       const { cast, authority } = play;
       await distrust(t, play);
       await cast.sidecar.line(1);
-      assert.ok(cast.sidecar.lines.some((line) => line.includes('access depends on methods or paths')));
+      assert.ok(
+        cast.sidecar.lines.some((line) => line.includes('access depends on methods, paths or credentials')),
+      );
       const tls = await secured(play, 2);
       assert.equal((await get(tls, '/ok', { Host: authority })).status, 200);
       tls.destroy();

@@ -81,3 +81,21 @@ test('whatever an origin puts into a head, the line of its exchange is one of AS
     assert.equal(cast.sidecar.exchanges.length, answers.length);
     assertLines(cast.sidecar.lines);
   }));
+
+test('of a target that is refused for it, neither the query nor the fragment is in the log', () =>
+  stage('', async (cast) => {
+    for (const target of [
+      '/x?a=c4n4ry',
+      '/x#a=c4n4ry',
+      '/x#?a=c4n4ry',
+      'http://x.test/#c4n4ry',
+      'http://u:c4n4ry@x.test/',
+    ]) {
+      const caller = await cast.raw();
+      caller.write(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+      assert.match(await caller.untilEnd(), /^HTTP\/1.1 40[04] /, target);
+      const { path } = await cast.sidecar.line(cast.expected);
+      assert.ok(path === '/x' || path === '', String(path));
+    }
+    assert.doesNotMatch(cast.sidecar.lines.join(''), /c4n4ry/);
+  }));

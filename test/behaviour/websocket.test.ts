@@ -21,6 +21,7 @@ import {
   handshakeOf,
   opened,
   SWITCHING,
+  switchingFor,
   WebSocketOrigin,
 } from '../support/web-socket.ts';
 
@@ -156,7 +157,10 @@ test('a WebSocket by a prefix goes to the origin of its route', async () => {
         onHead(socket, (head) => {
           heads.push(head);
           socket.write(
-            SWITCHING.replace('\r\n\r\n', `\r\nSet-Cookie: a=b; Domain=127.0.0.1; Path=/base\r\n\r\n`),
+            switchingFor(head).replace(
+              '\r\n\r\n',
+              `\r\nSet-Cookie: a=b; Domain=127.0.0.1; Path=/base\r\n\r\n`,
+            ),
           );
         });
       }, port);
@@ -411,6 +415,24 @@ test('an answer that is no 101 passes through whole, and the connection ends wit
     }
   }));
 
+test('an answer that is no 101 may be as large as policy.limits.responseBytes, and no larger', () =>
+  stage('policy: { limits: { responseBytes: 10B } }', async (cast) => {
+    const answers = [
+      ['Content-Length: 10\r\n\r\n0123456789', '404', 'completed'],
+      ['Content-Length: 11\r\n\r\n0123456789a', '502', 'failed'],
+      ['Transfer-Encoding: chunked\r\n\r\nb\r\n0123456789a\r\n0\r\n\r\n', '404', 'truncated'],
+    ] as const;
+    for (const [i, [rest, status, outcome]] of answers.entries()) {
+      const { url } = await answering(cast, `HTTP/1.1 404 Not Found\r\n${rest}`);
+      const raw = await cast.raw();
+      raw.write(handshakeOf(`${url}/`));
+      assert.equal((await raw.untilEnd()).slice(9, 12), status);
+      const line = await cast.sidecar.line(i + 1);
+      assert.equal(line.outcome, outcome);
+      if (outcome !== 'completed') assert.equal(line.error, 'http_response_body_size');
+    }
+  }));
+
 test('a 426 keeps its Upgrade', () =>
   stage('', async (cast) => {
     const { url } = await answering(
@@ -505,6 +527,17 @@ test('an origin that closes instead of answering is a 502, one that speaks no HT
     const bare = await answering(cast, 'HTTP/1.1 101 Switching Protocols\r\n\r\n');
     const other = await answering(cast, SWITCHING.replace('Upgrade: websocket', 'Upgrade: h2c'));
     const interim = await answering(cast, 'HTTP/1.1 102 P\r\n\r\n'.repeat(40));
+    const accepted = /Sec-WebSocket-Accept: .*\r\n/;
+    const unanswered = await answering(cast, SWITCHING.replace(accepted, ''));
+    const twice = await answering(
+      cast,
+      SWITCHING.replace(accepted, (line) => line + line),
+    );
+    // To the key of another handshake.
+    const elsewhere = await answering(
+      cast,
+      SWITCHING.replace(accepted, 'Sec-WebSocket-Accept: HSmrc0sMlYUkAGmm5OPpG2HaGWk=\r\n'),
+    );
     const cases: [url: string, error: string][] = [
       [closing.url, 'connection_terminated'],
       [resetting.url, 'connection_terminated'],
@@ -515,6 +548,9 @@ test('an origin that closes instead of answering is a 502, one that speaks no HT
       [bare.url, 'http_protocol_error'],
       [other.url, 'http_protocol_error'],
       [interim.url, 'http_protocol_error'],
+      [unanswered.url, 'http_protocol_error'],
+      [twice.url, 'http_protocol_error'],
+      [elsewhere.url, 'http_protocol_error'],
     ];
     for (const [index, [url, error]] of cases.entries()) {
       const raw = await cast.raw();
@@ -526,6 +562,26 @@ test('an origin that closes instead of answering is a 502, one that speaks no HT
       // A connection that is reset before anything went out may be tried again.
       if (url !== accepting.url) assert.equal(line.attempts.length, 1);
     }
+  }));
+
+test('a handshake without its key, or with two, is a request like any other, and its 101 an error of the origin', () =>
+  stage('policy: { retry: { attempts: 1 } }', async (cast) => {
+    const plain = await answering(cast, 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+    const switching = await answering(cast, SWITCHING);
+    const key = /Sec-WebSocket-Key: .*\r\n/;
+    for (const [url, status] of [
+      [plain.url, 200],
+      [switching.url, 502],
+    ] as const) {
+      const handshake = handshakeOf(`${url}/`);
+      for (const text of [handshake.replace(key, ''), handshake.replace(key, (line) => line + line)]) {
+        const raw = await cast.raw();
+        await raw.write(text).until((received) => received.includes('\r\n\r\n'));
+        assert.equal(messagesOf(raw.received)[0]?.status, status);
+      }
+    }
+    for (const head of [...plain.heads, ...switching.heads])
+      assert.ok(!/^(?:upgrade|connection):.*(?:upgrade|websocket)/im.test(head), head);
   }));
 
 test('an origin that does not answer is a 504 after the head timeout, its connection is closed and its circuit told', () =>
@@ -800,7 +856,7 @@ test('a handshake among other protocols is one, and only WebSocket goes up', () 
     const { url, heads } = await answering(cast, SWITCHING);
     const raw = await cast.raw();
     raw.write(
-      `GET ${url}/ HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, upgrade, HTTP2-Settings\r\nUpgrade: h2c, WebSocket\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n`,
+      `GET ${url}/ HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, upgrade, HTTP2-Settings\r\nUpgrade: h2c, WebSocket\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
     );
     await raw.until((text) => text.startsWith('HTTP/1.1 101'), 'the 101');
     assert.deepEqual(field(heads[0] ?? '', 'Upgrade'), ['websocket']);

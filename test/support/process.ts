@@ -57,6 +57,8 @@ export function environment(more: Readonly<Record<string, string>> = {}): Record
 export interface Launch {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** What is run, in the place of the sources by this Node. */
+  readonly program?: readonly [path: string, ...args: string[]];
 }
 
 /** How a process ended; `signal` when something else ended it. */
@@ -73,8 +75,9 @@ export class OutriggerProcess {
   stderr = '';
   #end: End | null = null;
 
-  constructor(t: TestContext, args: readonly string[], { env, cwd }: Launch = {}) {
-    this.child = spawn(process.execPath, [MAIN, ...args], {
+  constructor(t: TestContext, args: readonly string[], { env, cwd, program }: Launch = {}) {
+    const [path, ...first] = program ?? [process.execPath, MAIN];
+    this.child = spawn(path, [...first, ...args], {
       env: environment(env),
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(cwd === undefined ? {} : { cwd }),

@@ -2,6 +2,7 @@
  * WebSocket in a test: an origin of `ws` that echoes, and callers of `ws` that speak to the sidecar as their
  * proxy or as their server; and the handshake as text, for callers and origins of raw sockets.
  */
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -23,6 +24,13 @@ export function handshakeOf(target: string, ...lines: readonly string[]): string
 
 /** A whole response head. */
 export const SWITCHING = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${ACCEPT}\r\n\r\n`;
+
+/** The same, to whatever key a request head brought. */
+export function switchingFor(head: string): string {
+  const key = /^Sec-WebSocket-Key: *(.*)$/im.exec(head)?.[1] ?? '';
+  const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+  return SWITCHING.replace(ACCEPT, accept);
+}
 
 export class WebSocketOrigin {
   readonly heads: IncomingMessage[] = [];

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { loadConfig } from '../../../src/config/load.ts';
 import { loadTexts, problemsOf } from './sources.ts';
 
 test('a variable overrides one key of every file, whatever the case of its path', () => {
@@ -116,4 +117,38 @@ test('two variables for one key are an error', () => {
 
 test('variables of others are left alone', () => {
   assert.deepEqual(problemsOf([], { OUTRIGGER_SERVICE_HOST: 'x', OUTRIGGER: 'x', PATH: '/bin' }), []);
+});
+
+test('the command line is laid over the environment, and wrong paths and values are named as there', () => {
+  const load = (set: string[], env: Record<string, string> = {}) => loadConfig({ files: [], env, set });
+  const { config } = load(
+    ['limits.connections=7', 'policy.retry={ attempts: 2 }', 'policy.retry.attempts=4', 'LOG.Level=warn'],
+    { OUTRIGGER__LIMITS__CONNECTIONS: '8', OUTRIGGER__LIMITS__EXCHANGES: '9' },
+  );
+  assert.deepEqual([config.limits.connections, config.limits.exchanges], [7, 9]);
+  assert.equal(config.policy.retry.attempts, 4);
+  assert.equal(config.log.level, 'warn');
+  const problem = (set: string[]): string => {
+    try {
+      load(set);
+      return '';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  assert.match(
+    problem(['limits.conections=7']),
+    /^--set limits\.conections: unknown key .* did you mean "connections"\?$/,
+  );
+  assert.match(
+    problem(['limits.connections=x']),
+    /^--set limits\.connections: limits\.connections must be a whole number/,
+  );
+  assert.match(
+    problem(['log.level=info', 'log.level=warn']),
+    /^--set log\.level: sets log\.level, and so does/,
+  );
+  assert.match(problem(['routes.0.name=x']), /^--set routes\.0\.name: routes can only be set as a whole$/);
+  // Only the first = ends the path.
+  assert.equal(load(['admin.token=abcdefghijklmnop==']).config.admin.token, 'abcdefghijklmnop==');
 });

@@ -37,6 +37,7 @@ test('what a tunnel cannot have is warned of at the place of its key, with what 
     'match.methods',
     'match.paths',
     'policy.headers',
+    'policy.retry.attempts',
     'policy.retry.replayBytes',
     'policy.retry.retryAfterMax',
     'policy.retry.statuses',
@@ -212,4 +213,63 @@ test('a report of what is not denied, and addresses or denied ports of what is, 
   ];
   for (const [lines, warned] of cases)
     assert.deepEqual(keysOf(warningsOf(route(...lines))), warned, lines.join(' '));
+});
+
+test('attempts that take longer than the whole may are warned of, with the sum', () => {
+  const warnings = warningsOf(
+    'policy:\n  timeouts:\n    head: 30s\n    total: 60s\n  retry: { attempts: 3, backoff: { initial: 100ms, max: 5s } }\n',
+  );
+  assert.deepEqual(warnings, [
+    '0.yaml:4:5: warning: policy.timeouts.total leaves less time than the attempts may take: timeouts.total is 1m, and 3 × 30s + 300ms of backoff is 90300ms; lower timeouts.head or retry.attempts, or raise timeouts.total',
+  ]);
+  assert.deepEqual(warningsOf('policy: { timeouts: { head: 1s, total: 3300ms } }'), []);
+  assert.equal(warningsOf('policy: { timeouts: { head: 1s, total: 3299ms } }').length, 1);
+  // What a route inherits is told of once.
+  const inherited = warningsOf(
+    'policy: { timeouts: { head: 1s, total: 1s } }\nroutes: [{ name: a, match: { hosts: [a.example] } }, { name: b }]',
+  );
+  assert.equal(inherited.length, 1);
+  assert.deepEqual(keysOf(warningsOf(route('policy: { timeouts: { total: 10s } }'))), [
+    'policy.timeouts.total',
+  ]);
+  assert.deepEqual(warningsOf(route('https: tunnel', 'policy: { timeouts: { total: 10s } }')), []);
+});
+
+test('a circuit that a hanging origin cannot open is warned of', () => {
+  // 8 connections, each held for 30 s: 8 attempts end within 10 s.
+  assert.deepEqual(keysOf(warningsOf(route('policy: { pool: { connections: 8 } }'))), [
+    'policy.pool.connections',
+  ]);
+  const [warning = ''] = warningsOf(route('policy: { breaker: { minimumCalls: 100 } }'));
+  assert.match(
+    warning,
+    /^0\.yaml:3:26: .* with 64 at once and timeouts\.head 30s, no more than 64 attempts end within 10s, and breaker\.minimumCalls is 100$/,
+  );
+  for (const fine of [
+    'policy: { pool: { connections: 8 }, timeouts: { head: 2s } }',
+    'policy: { pool: { connections: 8 }, breaker: { minimumCalls: 8 } }',
+    'policy: { pool: { connections: 8 }, breaker: null }',
+    'policy: { breaker: { minimumCalls: 64 } }',
+  ])
+    assert.deepEqual(warningsOf(route(fine)), [], fine);
+  assert.deepEqual(
+    warningsOf(route('https: originate', 'http2: true', 'policy: { pool: { connections: 1 } }')),
+    [],
+  );
+});
+
+test('more connections to one origin than there are for all is warned of', () => {
+  assert.deepEqual(keysOf(warningsOf('limits: { connections: 50 }\npolicy: { pool: { connections: 51 } }')), [
+    'policy.pool.connections',
+  ]);
+  assert.deepEqual(warningsOf('limits: { connections: 50 }'), []);
+});
+
+test('a route that another takes everything from is warned of, at its name', () => {
+  const warnings = warningsOf(
+    'routes:\n  - name: all\n    match: { hosts: ["*.example"] }\n  - match: { hosts: [a.example] }\n    name: one\n',
+  );
+  assert.deepEqual(warnings, [
+    '0.yaml:5:5: warning: routes[1] (one) is never taken: all ahead of it takes all that it matches; move it up, or leave it out',
+  ]);
 });

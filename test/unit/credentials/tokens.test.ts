@@ -256,3 +256,20 @@ test('who leaves while waiting is told why, and the others are not', async () =>
   await bench.last().grant('a');
   assert.equal(await stays, 'Bearer a');
 });
+
+test('a fetch that throws at once is a failed one like any other', async () => {
+  let throws = true;
+  const fetch = (): Promise<Grant> => {
+    if (throws) throw new TypeError('a bug');
+    return Promise.resolve({ token: 'first', expiresInS: 60 });
+  };
+  let now = 0;
+  const tokens = new Tokens(oauth2, fetch, () => now);
+  await assert.rejects(
+    tokens.wait(exchange()),
+    (error: OutriggerError) => error.name === 'token_unavailable',
+  );
+  throws = false;
+  now += 60_000;
+  assert.equal(await tokens.wait(exchange()), 'Bearer first');
+});

@@ -100,6 +100,19 @@ test('a denial of a method holds in any case, for some origins see none, and an 
   assert.equal(nameOf(routes, 'get', 'a', 80, '/'), 'denial');
 });
 
+test('a route that refuses credentials depends on the requests to its host, and one that keeps or removes them does not', () => {
+  for (const [caller, depends] of [
+    ['refuse', true],
+    ['remove', false],
+    ['keep', false],
+  ] as const) {
+    const credentials = { caller, fields: ['authorization'], oauth2: null };
+    const table = new RouteTable([{ ...route('r', { hosts: ['a.example'] }), credentials }], fallback);
+    assert.equal(table.dependsOnRequests('a.example', 443), depends, caller);
+    assert.equal(table.dependsOnRequests('b.example', 443), false);
+  }
+});
+
 test('methods are case-sensitive', () => {
   const routes = [route('r', { methods: ['GET'] })];
   assert.equal(nameOf(routes, 'get', 'a', 80, '/'), 'default');

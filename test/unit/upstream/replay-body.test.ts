@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -159,4 +160,35 @@ test('any pieces, any bounds and any attempts: each attempt reads the body from 
     ),
     { numRuns: 300 },
   );
+});
+
+test('beyond the bound of the process a body that nobody reads yet is held up at 64 KiB, and what it has counts as long as it is here', async () => {
+  const bound = new ReplayBound(100_000);
+  const source = new EventEmitter();
+  let paused = false;
+  const it = new RequestBody(
+    Object.assign(source, {
+      pause: () => {
+        paused = true;
+      },
+      resume: () => {
+        paused = false;
+      },
+    }),
+    null,
+    bounds(1_000_000),
+    bound,
+  );
+  source.emit('data', Buffer.alloc(60_000));
+  source.emit('data', Buffer.alloc(30_000));
+  assert.deepEqual([it.refusal, paused, bound.used], [null, false, 90_000]);
+  source.emit('data', Buffer.alloc(20_000));
+  assert.deepEqual([it.refusal, paused, bound.used], ['limits.replayBytes reached', true, 90_000]);
+  const reader = it.open();
+  await reader.next();
+  assert.deepEqual([paused, bound.used], [false, 50_000]);
+  await reader.next();
+  assert.equal(bound.used, 20_000);
+  it.release();
+  assert.equal(bound.used, 0);
 });
