@@ -1,53 +1,45 @@
 /**
- * The composition root: the only file that sees the whole configuration and every part. It builds the
- * parts, starts the listeners, and takes them down in the right order. No part knows it.
+ * The composition root: the only file beside `generation.ts` that sees the whole configuration and every part. It
+ * builds what lasts and the generation that counts, starts the listeners, puts another generation in its place, and
+ * takes everything down in the right order. No part knows it.
  */
-import { randomFillSync } from 'node:crypto';
-import { Readable } from 'node:stream';
+import { createHash, randomFillSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SecureContext } from 'node:tls';
-import type { Readiness } from './admin/routes.ts';
+import type { Operations, Readiness } from './admin/routes.ts';
 import { AdminServer } from './admin/server.ts';
 import { defaultBundlePath } from './certificates/bundle.ts';
 import { type Interception, openInterception } from './certificates/interception.ts';
+import { TlsFileError } from './certificates/tls-files.ts';
+import { applicable, changes } from './config/change.ts';
 import type { Config, ListenAddress } from './config/config.ts';
+import { type Disclosure, disclose } from './config/disclosure.ts';
+import { type Applied, type ReloadCause, type ReloadResult, Reloads } from './config/reloads.ts';
+import { configSchema } from './config/schema.ts';
+import type { ConfigSource, Loaded } from './config/source.ts';
+import { succeed, unite } from './config/succession.ts';
 import { SecretFiles, type SecretObserver } from './credentials/secret-files.ts';
-import { fetchToken, type TokenFetchOptions, type TokenWay } from './credentials/token-fetch.ts';
-import { Tokens } from './credentials/tokens.ts';
-import { Admission } from './downstream/admission.ts';
 import { BodyGate } from './downstream/body-gate.ts';
-import { Clients } from './downstream/clients.ts';
-import { Tunnels } from './downstream/connect.ts';
-import { Forwarder } from './downstream/forward.ts';
-import { Interceptor } from './downstream/interceptor.ts';
+import { ClientMemory } from './downstream/interceptor.ts';
 import { Listener } from './downstream/listener.ts';
 import { SlowPeers } from './downstream/slow-peers.ts';
 import { TargetReader } from './downstream/target.ts';
-import { Ways } from './downstream/way.ts';
-import { WebSockets } from './downstream/web-socket.ts';
 import { OutriggerError } from './errors.ts';
-import type { Dispatch, Exchange, ExchangeObserver } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
+import { breakersOf, Generation, keyTest, type Lasting, policiesOf } from './generation.ts';
 import { pseudonymOf } from './headers/forwarding.ts';
 import { RandomPool, RequestIds } from './headers/request-id.ts';
 import { originKeyOf } from './layers/origin.ts';
-import { acceptance, inside, stack } from './layers/stack.ts';
-import { defaultRoute } from './policy/default-route.ts';
-import type { OAuth2Policy, Policy, Route } from './policy/policy.ts';
-import { RouteTable } from './policy/route.ts';
-import type { Response } from './response.ts';
-import { AccessLog } from './telemetry/access-log.ts';
+import { storyOf } from './telemetry/error-story.ts';
 import type { LogSink } from './telemetry/log.ts';
 import { Metrics } from './telemetry/metrics.ts';
+import { RecentExchanges } from './telemetry/recent-exchanges.ts';
 import type { UpstreamSnapshot } from './telemetry/snapshot.ts';
-import { AddressGuard } from './upstream/address-guard.ts';
-import { type CarryContext, carry } from './upstream/dispatch.ts';
 import { Origins } from './upstream/origins.ts';
-import { type BodyBounds, ReplayBound, RequestBody } from './upstream/replay-body.ts';
+import { ReplayBound } from './upstream/replay-body.ts';
 import { type Lookup, lookupBySystem, Resolver } from './upstream/resolver.ts';
 import { Semaphore } from './upstream/semaphore.ts';
 import { rootsOf, type TlsObserver, TlsProfiles } from './upstream/tls-profile.ts';
-import { openTunnel, openUpgrade, type TunnelSocket } from './upstream/tunnel-dial.ts';
-import { type Verified, verify } from './upstream/verification.ts';
 
 /** What a test may replace: the edges of the process, and nothing inside. */
 export interface Edges {
@@ -105,18 +97,24 @@ const TLS_LOOK_MS = 5_000;
 /** The files of secrets are looked at this often, milliseconds. */
 const SECRET_LOOK_MS = 5_000;
 
+/** So many keys of a change are named in the log; the answer to POST /reload names all. */
+const SHOWN_MAX = 50;
+
 /** After a cut, the log lines of what was cut come within this time, milliseconds. */
 const CUT_MS = 500;
 
+/** A configuration that is to run, as it was read, and where it can be read again. */
+export interface Origination {
+  readonly loaded: Loaded;
+  readonly source: ConfigSource;
+}
+
 export class Sidecar {
-  readonly #config: Config;
   readonly #sink: LogSink;
   readonly #metrics: Metrics;
   readonly #listener: Listener;
-  readonly #interceptor: Interceptor;
   readonly #admin: AdminServer;
   readonly #telemetry: AdminServer | null;
-  readonly #guard: AddressGuard;
   readonly #origins: Origins;
   readonly #exchanges: Semaphore;
   readonly #connections: Semaphore;
@@ -127,190 +125,130 @@ export class Sidecar {
   readonly #secretLookMs: number;
   readonly #live = new Set<Exchange>();
   readonly #slow: SlowPeers;
+  readonly #recent: RecentExchanges;
+  readonly #lasting: Lasting;
+  readonly #reloads: Reloads | null;
+  readonly #drainAsked = Promise.withResolvers<'request'>();
+  #generation: Generation;
+  /** Counts configurations that counted. */
+  #number = 1;
+  #loaded: Loaded | null;
+  #configAt = new Date();
+  /** Keys of what was read that count after a restart only. */
+  #restart: readonly string[] = [];
+  #disclosure: Disclosure | null = null;
   /** Called whenever an exchange has finished and it was the last. */
   #onIdle: (() => void) | null = null;
   #tunnels = 0;
-  /** Opened at the start, where a route intercepts. */
-  #interception: Interception | null = null;
+  /** Opened when a route first intercepts; `hosts` null: its authority may sign for every name. */
+  #interception: (Interception & { readonly hosts: ReadonlySet<string> | null }) | null = null;
+  #addresses: Addresses | null = null;
   #draining: Promise<DrainEnd> | null = null;
   #started = false;
 
-  constructor(config: Config, version: string, sink: LogSink, edges: Edges = {}) {
-    this.#config = config;
+  /** `origination` null: the configuration cannot be read again. */
+  constructor(
+    first: Config,
+    version: string,
+    sink: LogSink,
+    edges: Edges = {},
+    origination: Origination | null = null,
+  ) {
     this.#sink = sink;
-    const { limits, access, requestId } = config;
+    const config = unite(first);
+    const { limits } = config;
     this.#exchanges = new Semaphore(limits.exchanges);
     this.#connections = new Semaphore(limits.connections);
     this.#origins = new Origins(limits.origins, this.#connections);
     this.#replay = new ReplayBound(limits.replayBytes);
-    this.#guard = new AddressGuard(access.addresses);
-    const policies = [config.policy, ...config.routes.map((route) => route.policy)];
-    this.#slow = new SlowPeers(
-      this.#live,
-      policies.map(({ limits: { minRateWindowMs } }) => minRateWindowMs),
-    );
-
+    this.#recent = new RecentExchanges(config.admin.exchanges);
+    this.#slow = new SlowPeers(this.#live, windowsOf(config));
     this.#metrics = new Metrics({
       version,
-      routes: ['default', ...config.routes.map((route) => route.name)],
+      routes: routeNames(config),
       snapshot: () => this.snapshot(),
       dropped: () => sink.dropped,
     });
-    const accessLog = new AccessLog(sink, { query: config.log.query, level: config.log.level });
     const metrics = this.#metrics;
-    const observer: ExchangeObserver = {
-      exchangeFinished: (exchange) => {
-        accessLog.exchangeFinished(exchange);
-        metrics.exchangeFinished(exchange);
-        if (this.#onIdle !== null && this.#live.size === 0) this.#onIdle();
-      },
-    };
-
     const random = new RandomPool((bytes) => randomFillSync(bytes));
-    const ids = new RequestIds(random);
-    const pseudonym = pseudonymOf(randomFillSync(new Uint8Array(4)));
-    const fallback = defaultRoute(config.policy, access);
     const roots = edges.secureContext
       ? { context: edges.secureContext, pem: null }
       : rootsOf(edges.roots ?? null);
-    const profiles = new TlsProfiles(roots, config.routes);
-    this.#profiles = profiles;
+    this.#profiles = new TlsProfiles(roots, config.routes);
     this.#tlsLookMs = edges.tlsLookMs ?? TLS_LOOK_MS;
     this.#secrets = new SecretFiles(config.secrets);
     this.#secretLookMs = edges.secretLookMs ?? SECRET_LOOK_MS;
-    const context: CarryContext = {
-      resolver: new Resolver(edges.lookup ?? lookupBySystem),
-      guard: this.#guard,
-      profiles,
-      headerBytes: limits.headerBytes,
-      requestIdHeader: requestId.header.toLowerCase(),
-      pseudonym,
-    };
-    const targets = new TargetReader();
-    const routes = new RouteTable(config.routes, fallback);
-    const admission = new Admission({
-      observer,
-      routes,
-      fallback,
-      requestId,
-      ids,
-      random,
-      pseudonym,
-      targets,
-      clients: access.clients === 'known' || config.clients.length > 0 ? new Clients(config.clients) : null,
-      access,
-    });
-    const fetching = {
-      observer,
+    const exchanges = this.#exchanges;
+    this.#lasting = {
+      sink,
+      metrics,
+      recent: this.#recent,
       live: this.#live,
-      requestIdHeader: requestId.header,
-      nextId: () => ids.next(Date.now()),
-      wayOf: (oauth2: OAuth2Policy) => wayOf(oauth2, targets, routes),
-      denialOf: (exchange: Exchange) => admission.denialOf(exchange),
-      openBody: (body: Buffer, { policy }: Route) =>
-        new RequestBody(Readable.from([body]), body.length, boundsOf(policy), this.#replay),
-    };
-    const bodyBounds = new Map<Policy, BodyBounds>();
-    const boundsOf = (policy: Policy): BodyBounds =>
-      remember(bodyBounds, policy, () => ({
-        keepBytes: policy.retry.replayBytes,
-        once: policy.retry.attempts === 1,
-        maxBytes: policy.limits.requestBytes,
-      }));
-    const now = edges.now ?? (() => performance.now());
-    const stacks = this.#stacks(context, fetching, now);
-    const { forwards, tunnels, acceptedTunnels, upgrades, verifies, accepts } = stacks;
-    const ways = new Ways(targets, config.routes);
-    // An upgraded connection is a tunnel, too.
-    const counter = {
-      tunnelBytes: (direction: 'upstream' | 'downstream', bytes: number) =>
-        metrics.tunnelBytes(direction, bytes),
-      tunnelOpened: () => {
-        this.#tunnels++;
-        metrics.tunnelOpened();
+      exchanges,
+      origins: this.#origins,
+      replay: this.#replay,
+      profiles: this.#profiles,
+      resolver: new Resolver(edges.lookup ?? lookupBySystem),
+      slow: this.#slow,
+      gate: new BodyGate({
+        get exchanges() {
+          return exchanges.limit;
+        },
+        refuses: (exchange) => this.#refuses(exchange),
+      }),
+      random,
+      ids: new RequestIds(random),
+      pseudonym: pseudonymOf(randomFillSync(new Uint8Array(4))),
+      targets: new TargetReader(),
+      memory: new ClientMemory(),
+      tokens: new Map(),
+      // An upgraded connection is a tunnel, too.
+      counter: {
+        tunnelBytes: (direction, bytes) => metrics.tunnelBytes(direction, bytes),
+        tunnelOpened: () => {
+          this.#tunnels++;
+          metrics.tunnelOpened();
+        },
+        tunnelClosed: () => {
+          this.#tunnels--;
+          metrics.tunnelClosed();
+        },
       },
-      tunnelClosed: () => {
-        this.#tunnels--;
-        metrics.tunnelClosed();
-      },
-    };
-    this.#interceptor = new Interceptor({
-      routes,
       contextFor: (host) => (this.#interception as Interception).leaves.contextFor(host),
-      verify: (exchange) => {
-        const { policy } = exchange.route;
-        const origin = this.#origins.get(originKeyOf(exchange, profiles));
-        const known = origin !== undefined && performance.now() - origin.verifiedAt < policy.pool.maxAgeMs;
-        return known ? Promise.resolve() : verifies(policy)(exchange);
+      finished: () => {
+        if (this.#onIdle !== null && this.#live.size === 0) this.#onIdle();
       },
-      pinned: config.intercept.pinned,
-      pinnedForMs: config.intercept.pinnedForMs,
-      pinnedMax: config.intercept.leaves,
-      handshakeEnded: (result) => metrics.interceptHandshake(result),
-      warn: (fields, message) => sink.log.warn(fields, message),
-    });
+      now: edges.now ?? (() => performance.now()),
+      current: () => this.#generation,
+    };
+    this.#generation = new Generation(config, this.#lasting, null);
     this.#listener = new Listener({
-      forwarder: new Forwarder({
-        admission,
-        ways,
-        dispatchFor: forwards,
-        openBody: (source, length, policy) => new RequestBody(source, length, boundsOf(policy), this.#replay),
-        gate: new BodyGate({
-          exchanges: limits.exchanges,
-          refuses: (exchange) => this.#refuses(exchange),
-        }),
-        slow: this.#slow,
-        live: this.#live,
-      }),
-      tunnels: new Tunnels({
-        admission,
-        targets,
-        routes,
-        ports: access.tunnelPorts,
-        protocols: access.tunnelProtocols,
-        serverName: access.tunnelServerName,
-        headTimeoutMs: config.listen.headTimeoutMs,
-        accept: (exchange) => accepts(exchange.route.policy)(exchange),
-        dispatchAccepted: (route) => acceptedTunnels(route.policy),
-        dispatchFor: (route) => tunnels(route.policy),
-        interceptor: this.#interceptor,
-        counter,
-        live: this.#live,
-      }),
-      webSockets: new WebSockets({
-        admission,
-        ways,
-        dispatchFor: upgrades,
-        handshake: context,
-        counter,
-        live: this.#live,
-      }),
-      observer,
-      fallback,
-      ids,
-      requestIdHeader: requestId.header,
-      streams: config.listen.streams,
-      bounds: {
-        startLineBytes: limits.targetBytes,
-        headBytes: limits.headerBytes,
-        fields: limits.headerFields,
-      },
-      connections: config.listen.connections,
-      connectionsPerClient: config.listen.connectionsPerClient,
+      ...this.#generation.services,
       shed: (reason) => metrics.callerShed(reason),
-      headTimeoutMs: config.listen.headTimeoutMs,
-      idleTimeoutMs: config.listen.idleTimeoutMs,
     });
-
+    this.#loaded = origination?.loaded ?? null;
+    this.#reloads =
+      origination &&
+      new Reloads({
+        source: origination.source,
+        apply: (loaded) => this.#apply(loaded),
+        told: (cause, result) => this.#told(cause, result),
+        problemsOf: (error) => this.#problemsOf(error),
+      });
     const sources = {
       ready: () => this.#readiness(),
       metrics: async () => ({ body: await metrics.render(), contentType: metrics.contentType }),
       origins: () => this.#origins.snapshot(),
     };
-    this.#admin = new AdminServer({ ...sources, ...config.admin, paths: 'all' });
+    const { token, hosts } = config.admin;
+    this.#admin = new AdminServer({ ...sources, operations: this.#operations(), token, hosts, paths: 'all' });
     this.#telemetry = config.listen.telemetry
-      ? new AdminServer({ ...sources, paths: 'telemetry', token: null, hosts: [] })
+      ? new AdminServer({ ...sources, operations: null, paths: 'telemetry', token: null, hosts: [] })
       : null;
+  }
+
+  get #config(): Config {
+    return this.#generation.config;
   }
 
   /** Whether its stack would refuse it now, so that nobody need wait for its body. */
@@ -320,62 +258,6 @@ export class Sidecar {
     if (breaker === null) return false;
     const origin = this.#origins.get(originKeyOf(exchange, this.#profiles));
     return origin?.circuit(breaker).state === 'open';
-  }
-
-  /** One stack for each policy, and for each route that has tokens; made when it is first met. */
-  #stacks(
-    context: CarryContext,
-    fetching: Omit<TokenFetchOptions, 'dispatchFor'>,
-    now: () => number,
-  ): {
-    forwards: (route: Route) => Dispatch<Response>;
-    tunnels: (policy: Policy) => Dispatch<TunnelSocket>;
-    verifies: (policy: Policy) => Dispatch<Verified>;
-    acceptedTunnels: (policy: Policy) => Dispatch<TunnelSocket>;
-    accepts: (policy: Policy) => Dispatch<void>;
-    upgrades: (route: Route) => Dispatch<TunnelSocket>;
-  } {
-    const shared = {
-      exchanges: this.#exchanges,
-      slow: this.#slow,
-      origins: this.#origins,
-      profiles: context.profiles,
-    };
-    const forwards = new Map<Policy | Route, Dispatch<Response>>();
-    const tunnels = new Map<Policy, Dispatch<TunnelSocket>>();
-    const upgrades = new Map<Policy | Route, Dispatch<TunnelSocket>>();
-    const verifies = new Map<Policy, Dispatch<Verified>>();
-    const acceptedTunnels = new Map<Policy, Dispatch<TunnelSocket>>();
-    const accepts = new Map<Policy, Dispatch<void>>();
-    const carrying = carry(context);
-    const verifying = verify(context);
-    const tunnelling = openTunnel(context);
-    const upgrading = openUpgrade(context);
-    const tokens = new Map<Route, Tokens>();
-    const dispatchFor = ({ policy }: Route, totalMs: number) => inside(policy, shared, totalMs, carrying);
-    const tokensOf = (route: Route): Tokens | null => {
-      const oauth2 = route.credentials?.oauth2 ?? null;
-      if (oauth2 === null) return null;
-      const fetch = (secret: string) => fetchToken(oauth2, route.name, secret, { ...fetching, dispatchFor });
-      return remember(tokens, route, () => new Tokens(oauth2, fetch, now));
-    };
-    const keyOf = (route: Route) => (route.credentials?.oauth2 ? route : route.policy);
-    return {
-      forwards: (route) =>
-        remember(forwards, keyOf(route), () =>
-          stack(route.policy, shared, false, carrying, false, tokensOf(route)),
-        ),
-      tunnels: (policy) => remember(tunnels, policy, () => stack(policy, shared, true, tunnelling)),
-      acceptedTunnels: (policy) =>
-        remember(acceptedTunnels, policy, () => stack(policy, shared, true, tunnelling, true)),
-      accepts: (policy) => remember(accepts, policy, () => acceptance(policy, shared)),
-      verifies: (policy) =>
-        remember(verifies, policy, () => stack(once(policy), shared, false, verifying, true)),
-      upgrades: (route) =>
-        remember(upgrades, keyOf(route), () =>
-          stack(route.policy, shared, true, upgrading, false, tokensOf(route)),
-        ),
-    };
   }
 
   /** Opens every listener, the application's last; rejects with a StartError or a ListenError, and nothing stays open. */
@@ -391,42 +273,44 @@ export class Sidecar {
       const proxy = await open('listen.proxy', this.#listener, listen.proxy);
       // Last, for a start that fails must not write over the bundle of a sidecar that runs.
       this.#writeBundle(proxy.port);
-      for (const address of [admin, telemetry, proxy]) if (address) this.#guard.protect(address);
+      this.#addresses = { admin, telemetry, proxy };
+      this.#generation.protect(listening(this.#addresses));
       this.#started = true;
-      for (const insecure of this.#profiles.snapshot().insecure) {
-        this.#sink.log.warn(insecure, 'certificates of origins are not verified on this route');
-      }
+      this.#warnOfInsecure();
       this.#profiles.watch(this.#tlsLookMs, tlsLog(this.#sink));
       this.#secrets.watch(this.#secretLookMs, secretLog(this.#sink));
-      return { admin, telemetry, proxy };
+      this.#follow();
+      return this.#addresses;
     } catch (error) {
       await this.stop();
       throw error;
     }
   }
 
-  /** An authority, if a route intercepts. */
-  async #openInterception(): Promise<void> {
-    const { routes, intercept, access } = this.#config;
+  /** An authority, if a route intercepts and there is none; true: it was opened now. */
+  async #openInterception({ routes, intercept, access }: Config = this.#config): Promise<boolean> {
     const intercepted = routes.filter(({ https }) => https === 'intercept');
-    if (intercepted.length === 0) return;
+    if (this.#interception !== null || intercepted.length === 0) return false;
     const hosts = intercepted.flatMap(({ match }) => match.hosts);
     const known =
       access.tunnelServerName === 'match' && intercepted.every(({ match }) => match.hosts.length > 0);
     try {
-      this.#interception = await openInterception(intercept, known ? hosts : null);
+      const opened = await openInterception(intercept, known ? hosts : null);
+      const isMade = intercept.ca === null;
+      this.#interception = { ...opened, hosts: isMade && known ? new Set(hosts) : null };
     } catch (error) {
       throw new StartError('intercept', error as Error);
     }
     const names = hosts.filter((host) => !host.startsWith('*'));
     void makeLeaves(this.#interception.leaves, names.slice(0, intercept.leaves));
+    return true;
   }
 
   /** What applications must trust. */
-  #writeBundle(port: number): void {
+  #writeBundle(port: number, { intercept } = this.#config): void {
     if (this.#interception === null) return;
     try {
-      const path = this.#config.intercept.bundle ?? defaultBundlePath(port);
+      const path = intercept.bundle ?? defaultBundlePath(port);
       const { truststorePath, count } = this.#interception.writeBundle(path);
       this.#sink.log.info(
         { bundle: path, truststore: truststorePath, certificates: count },
@@ -435,6 +319,163 @@ export class Sidecar {
     } catch (error) {
       throw new StartError('intercept.bundle', error as Error);
     }
+  }
+
+  // Reload
+
+  /** Reads the configuration again. All of it counts from now on, or nothing. */
+  reload(cause: ReloadCause): Promise<ReloadResult> {
+    if (this.#reloads !== null && this.#started) return this.#reloads.reload(cause);
+    return Promise.resolve({ ok: false, problems: ['there is no configuration that could be read again'] });
+  }
+
+  /** Throws what is wrong with it, and nothing has changed but that an authority may be there. */
+  async #apply(loaded: Loaded): Promise<Applied> {
+    const before = this.#loaded as Loaded;
+    const changed = changes(before.written, loaded.written);
+    const kept = applicable(this.#config, loaded.config, this.#interception !== null);
+    const number = this.#number + 1;
+    const succession = succeed(this.#config, kept.config, number);
+    const { config } = succession;
+    const prepared = this.#profiles.prepare(config.routes, number);
+    const addresses = this.#addresses as Addresses;
+    const opened = await this.#openInterception(config);
+    if (opened) {
+      try {
+        this.#writeBundle(addresses.proxy.port, config);
+      } catch (error) {
+        this.#interception = null;
+        throw error;
+      }
+    }
+    const generation = new Generation(config, this.#lasting, this.#generation);
+    generation.protect(listening(addresses));
+    const redial = JSON.stringify(config.access.addresses) !== JSON.stringify(this.#config.access.addresses);
+
+    // From here on nothing fails, and nothing else happens in between.
+    const { limits, admin } = config;
+    this.#generation = generation;
+    this.#number = number;
+    this.#loaded = loaded;
+    this.#configAt = new Date();
+    this.#disclosure = null;
+    succession.settle();
+    this.#profiles.adopt(prepared);
+    this.#secrets.hold(config.secrets);
+    this.#exchanges.setLimit(limits.exchanges);
+    this.#connections.setLimit(limits.connections);
+    this.#replay.limit = limits.replayBytes;
+    this.#slow.setWindows(windowsOf(config));
+    this.#recent.setLimit(admin.exchanges);
+    this.#metrics.setRoutes(routeNames(config));
+    this.#sink.setLevel(config.log.level);
+    this.#admin.setAskers(admin.token, admin.hosts);
+    this.#dropTokens();
+    this.#listener.serveBy(generation.services);
+    this.#origins.settle({
+      breakers: breakersOf(config),
+      key: keyTest(config, this.#profiles.suffixes),
+      redial,
+    });
+    this.#origins.setLimit(limits.origins);
+    this.#follow();
+    this.#restart = [...kept.restart, ...this.#unsigned(config)];
+    return { changed, restart: this.#restart };
+  }
+
+  /** Those of routes that have gone, or fetch them otherwise now. */
+  #dropTokens(): void {
+    const { tokens } = this.#lasting;
+    const oauth2s = new Map(this.#config.routes.map(({ name, credentials }) => [name, credentials?.oauth2]));
+    for (const [name, { oauth2 }] of tokens) if (oauth2s.get(name) !== oauth2) tokens.delete(name);
+  }
+
+  /** Routes whose hosts the authority that was made at the start may not sign for. */
+  #unsigned({ routes }: Config): string[] {
+    const hosts = this.#interception?.hosts ?? null;
+    if (hosts === null) return [];
+    return routes
+      .filter(({ https, match }) => https === 'intercept' && !match.hosts.every((host) => hosts.has(host)))
+      .map(({ name }) => `routes.${name}.https`);
+  }
+
+  #told(cause: ReloadCause, result: ReloadResult): void {
+    const { log } = this.#sink;
+    this.#metrics.configReload(result.ok ? 'success' : 'failure');
+    if (!result.ok) {
+      const { problems } = result;
+      log.error({ cause, problems }, 'the configuration was not reloaded; what runs stays');
+      return;
+    }
+    const { changed, restart, warnings } = result;
+    const shown = changed.slice(0, SHOWN_MAX);
+    const more = changed.length - shown.length;
+    log.info({ cause, changed: shown, more, hash: this.#hash() }, 'the configuration was reloaded');
+    for (const warning of warnings) log.warn({}, warning);
+    if (restart.length > 0) log.warn({ keys: restart }, 'a restart is needed for these keys');
+    this.#warnOfInsecure();
+  }
+
+  #problemsOf(error: unknown): string[] {
+    if (error instanceof StartError) return [`${error.key}: ${error.message}`];
+    // A file of TLS was exchanged since it was inspected.
+    if (error instanceof TlsFileError) return [error.message];
+    this.#metrics.unhandledError();
+    this.#sink.log.error({ cause: storyOf(error) }, 'internal error');
+    return ['the sidecar has a bug; see the line before'];
+  }
+
+  #warnOfInsecure(): void {
+    for (const insecure of this.#profiles.snapshot().insecure) {
+      this.#sink.log.warn(insecure, 'certificates of origins are not verified on this route');
+    }
+  }
+
+  #follow(): void {
+    const { watch, intervalMs } = this.#config.reload;
+    if (this.#loaded !== null) this.#reloads?.follow(this.#loaded.digests, watch ? intervalMs : null);
+  }
+
+  #disclosed(): Disclosure | null {
+    if (this.#loaded !== null) this.#disclosure ??= disclose(configSchema, this.#loaded.written);
+    return this.#disclosure;
+  }
+
+  /** Of what may be seen of the configuration: it tells nothing of a secret, and is the same in every pod. */
+  #hash(): string | null {
+    const values = this.#disclosed()?.values;
+    if (values === undefined) return null;
+    return createHash('sha256').update(JSON.stringify(values)).digest('hex').slice(0, 12);
+  }
+
+  // What operators may do
+
+  #operations(): Operations {
+    return {
+      config: () => {
+        const disclosed = this.#disclosed();
+        return disclosed && { ...disclosed, restart: this.#restart };
+      },
+      exchanges: () => this.#recent.list(),
+      timelines: (id) => this.#recent.timelines(id),
+      reload: () => this.reload('request'),
+      drain: () => {
+        void this.drain();
+        this.#drainAsked.resolve('request');
+      },
+      force: (key, state) => {
+        const origin = this.#origins.get(key);
+        if (origin === undefined) return 'unknown';
+        if (!origin.force(state)) return 'no circuit';
+        this.#sink.log.warn({ origin: key, state }, 'an operator has set a circuit');
+        return this.#origins.snapshot().find((one) => one.origin === key) ?? 'unknown';
+      },
+    };
+  }
+
+  /** Resolves when an operator has asked for the drain, which has begun. */
+  get drainAsked(): Promise<'request'> {
+    return this.#drainAsked.promise;
   }
 
   /**
@@ -472,6 +513,7 @@ export class Sidecar {
   /** Ends now: what is still under way is cut, and logged. */
   async stop(): Promise<void> {
     this.#started = false;
+    this.#reloads?.close();
     this.#profiles.close();
     this.#secrets.close();
     const stopped = this.#listener.stop();
@@ -514,7 +556,12 @@ export class Sidecar {
       state: { started: this.#started, draining },
       detail: {
         exchangesInFlight: this.#live.size,
-        tls: { ...this.#profiles.snapshot(), pinned: this.#interceptor.snapshot() },
+        config: {
+          at: this.#configAt.toISOString(),
+          hash: this.#hash(),
+          problem: this.#reloads?.problem ?? null,
+        },
+        tls: { ...this.#profiles.snapshot(), pinned: this.#generation.interceptor.snapshot() },
         secrets: this.#secrets.snapshot(),
       },
     };
@@ -545,18 +592,13 @@ function secretLog({ log }: LogSink): SecretObserver {
   };
 }
 
-/** As if the sidecar were a caller of the token URL. */
-function wayOf({ tokenUrl }: OAuth2Policy, targets: TargetReader, routes: RouteTable): TokenWay {
-  const target = targets.origin(tokenUrl);
-  const route = routes.match('POST', target, tokenUrl.path);
-  if (tokenUrl.scheme === 'https' || route.https !== 'originate') return { target, route };
-  const secure = targets.originated(target);
-  const there = routes.match('POST', secure, tokenUrl.path);
-  return { target: secure, route: there.name !== 'default' && there.access === 'deny' ? there : route };
-}
+const routeNames = ({ routes }: Config): string[] => ['default', ...routes.map(({ name }) => name)];
 
-/** A caller waits for the handshake: the requests inside have all the attempts. */
-const once = (policy: Policy): Policy => ({ ...policy, retry: { ...policy.retry, attempts: 1 } });
+const windowsOf = (config: Config): number[] =>
+  policiesOf(config).map(({ limits: { minRateWindowMs } }) => minRateWindowMs);
+
+const listening = ({ admin, telemetry, proxy }: Addresses): ListenAddress[] =>
+  telemetry === null ? [admin, proxy] : [admin, telemetry, proxy];
 
 /** Ahead of the first callers, where it is known whom they will ask for; one at a time, beside everything else. */
 async function makeLeaves(leaves: Interception['leaves'], hosts: readonly string[]): Promise<void> {
@@ -577,13 +619,4 @@ async function open(
   } catch (error) {
     throw new ListenError(key, address, error as NodeJS.ErrnoException);
   }
-}
-
-function remember<K, V>(known: Map<K, V>, key: K, make: () => V): V {
-  let value = known.get(key);
-  if (value === undefined) {
-    value = make();
-    known.set(key, value);
-  }
-  return value;
 }

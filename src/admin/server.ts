@@ -4,7 +4,8 @@
  * Rules: it can neither be reached by DNS rebinding (see host.ts; the telemetry listener is spared, the
  * kubelet uses the pod's address) nor be asked or read by another site (asker.ts); where there is a token,
  * everything but the probes needs it; no answer is stored; few connections, short times for heads, bodies
- * and answers, so that it never costs what traffic needs. It does not know where its answers come from.
+ * and answers, so that it never costs what traffic needs. A POST brings JSON or nothing: a form of another site
+ * could not, even where a browser said nothing of it. It does not know where its answers come from.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -16,6 +17,7 @@ import {
   type Answer,
   allowOf,
   type Endpoints,
+  endpointAt,
   endpoints,
   listOf,
   text,
@@ -26,6 +28,8 @@ const MAX_CONNECTIONS = 64;
 const IDLE_MS = 5000;
 /** The longest that an answer may take to be made and to be read. */
 const ANSWER_MS = 30_000;
+/** Of a body. */
+const BODY_BYTES = 65_536;
 /** An answer under way when the listener closes has this long. */
 const CLOSE_GRACE_MS = 1000;
 
@@ -51,8 +55,8 @@ export interface AdminServerOptions extends AdminSources {
 export class AdminServer {
   readonly #endpoints: Endpoints;
   readonly #whole: boolean;
-  readonly #token: BearerToken | null;
-  readonly #hosts: readonly string[];
+  #token: BearerToken | null;
+  #hosts: readonly string[];
   readonly #server: Server;
   #answering = 0;
 
@@ -93,6 +97,12 @@ export class AdminServer {
     });
   }
 
+  /** Who may ask from now on. */
+  setAskers(token: string | null, hosts: readonly string[]): void {
+    this.#token = token === null ? null : new BearerToken(token);
+    this.#hosts = hosts;
+  }
+
   close(): Promise<void> {
     return new Promise((resolve) => {
       // An error here says that it was not listening, which is what is wanted.
@@ -115,14 +125,14 @@ export class AdminServer {
     });
     let answer: Answer;
     try {
-      answer = await this.#answer(request);
+      answer = await this.#answer(request, response);
     } catch {
       answer = text(500, 'this could not be answered');
     }
     write(request, response, answer);
   }
 
-  #answer(request: IncomingMessage): Answer | Promise<Answer> {
+  #answer(request: IncomingMessage, response: ServerResponse): Answer | Promise<Answer> {
     const { headers, socket } = request;
     if (request.httpVersion !== '1.1' && request.httpVersion !== '1.0')
       return text(400, 'HTTP/1.1 is spoken');
@@ -137,19 +147,64 @@ export class AdminServer {
       );
     }
     if (isOfAnotherSite(headers)) return text(403, 'another site may not ask');
-    const [path = ''] = (request.url ?? '').split('?', 1);
-    const endpoint = this.#endpoints.get(path);
+    const url = request.url ?? '';
+    const [path = ''] = url.split('?', 1);
+    const found = endpointAt(this.#endpoints, path);
+    const endpoint = found?.endpoint;
     const { authorization } = headers;
     const trusted = this.#token === null ? this.#whole : this.#token.isIn(authorization);
     if (this.#token !== null && !trusted && endpoint?.open !== true) return unauthorized(authorization);
-    if (endpoint === undefined) return text(404, `no such path; there are:\n${listOf(this.#endpoints)}`);
+    if (found === null || endpoint === undefined)
+      return text(404, `no such path; there are:\n${listOf(this.#endpoints)}`);
     const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '');
     const answer = endpoint.methods.get(method);
     const allow = allowOf(endpoint);
     if (answer === undefined) return text(405, `${allow} only`, ['Allow', allow]);
-    if (hasBody(request)) return text(413, 'no request body is taken');
-    return answer(trusted);
+    const query = new URLSearchParams(url.slice(path.length + 1));
+    const asked = { operator: trusted, name: found.name, query, body: undefined };
+    if (method !== 'POST') {
+      return hasBody(request) ? text(413, 'no request body is taken') : answer(asked);
+    }
+    const type = headers['content-type'];
+    if (type === undefined ? hasBody(request) : !JSON_TYPE.test(type))
+      return text(415, 'a body must be application/json');
+    if (!hasBody(request)) return answer(asked);
+    if (Number(headers['content-length'] ?? 0) > BODY_BYTES) return TOO_LARGE;
+    if (headers.expect !== undefined) response.writeContinue();
+    return readBody(request).then((body) => {
+      if (body === null) return TOO_LARGE;
+      const value = body === '' ? { value: undefined } : jsonOf(body);
+      return value === null ? text(400, 'the body is not JSON') : answer({ ...asked, body: value.value });
+    });
   }
+}
+
+const JSON_TYPE = /^application\/json *(?:;|$)/i;
+
+const TOO_LARGE = text(413, `a body may have ${BODY_BYTES} bytes`);
+
+/** Null: it is not JSON. */
+function jsonOf(body: string): { readonly value: unknown } | null {
+  try {
+    return { value: JSON.parse(body) };
+  } catch {
+    return null;
+  }
+}
+
+/** Null: it is too large. */
+function readBody(request: IncomingMessage): Promise<string | null> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= BODY_BYTES) chunks.push(chunk);
+      else resolve(null);
+    });
+    request.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    request.on('error', reject);
+  });
 }
 
 /** RFC 6750, section 3. */
@@ -174,7 +229,7 @@ function write(request: IncomingMessage, response: ServerResponse, answer: Answe
   const headers = [...HEADERS, 'Content-Type', answer.contentType, 'Content-Length', `${body.length}`];
   if (answer.headers) headers.push(...answer.headers);
   // A body that nobody asked for is not read: the connection ends with the answer.
-  if (hasBody(request) || answer.status === 405) headers.push('Connection', 'close');
+  if ((hasBody(request) && !request.complete) || answer.status === 405) headers.push('Connection', 'close');
   response.writeHead(answer.status, headers);
   response.end(request.method === 'HEAD' ? undefined : body);
 }

@@ -11,7 +11,7 @@ import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { applicationEnvironment } from './application-environment.ts';
-import { INVALID } from './exit-code.ts';
+import { FAILED, INVALID } from './exit-code.ts';
 import { type Serving, type ServingOptions, serve } from './serving.ts';
 
 /** As POSIX shells say it. */
@@ -54,7 +54,7 @@ export async function exec({ command, ...options }: ExecOptions): Promise<number
   if (problem !== null) options.err.write(`outrigger: ${file}: ${problem}\n`);
   const served = await serving.end({ command: file, code }, signals.hurry(), LAST_LOOK_MS);
   // What the sidecar could not end well is its own failure only where the command has none.
-  return code === 0 ? served : code;
+  return code === 0 && served === FAILED ? served : code;
 }
 
 /** A sidecar that does not trust itself any more takes COMMAND with it, which has no way out without it. */

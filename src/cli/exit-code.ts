@@ -5,3 +5,5 @@ export const FAILED = 1;
 export const DIFFERENT = 1;
 /** Wrong usage, or a configuration that is not valid. */
 export const INVALID = 2;
+/** The drain timeout was over before the application had gone. */
+export const TIMEOUT = 3;

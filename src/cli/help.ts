@@ -22,7 +22,8 @@ configuration, weakest first:
   --set PATH=VALUE, for example --set policy.timeouts.head=2s
   In texts of a file: \${NAME}, \${NAME:-default}, \${file:PATH}; $\${ is a literal \${.
 
-exit codes: 0 done, 1 failed, 2 wrong usage or invalid configuration; of exec: COMMAND's,
+exit codes: 0 done, 1 failed, 2 wrong usage or invalid configuration,
+  3 ended by the drain timeout; of exec: COMMAND's,
   128 + n if signal n ended it, 126 if it may not be executed, 127 if it is not there
 
 then, for the application: HTTP_PROXY=http://127.0.0.1:3128, or eval "$(outrigger env)"

@@ -11,10 +11,12 @@ import { lint } from '../config/lint.ts';
 import { configFiles, type LoadOptions, loadConfig } from '../config/load.ts';
 import { openFiles } from '../config/open-files.ts';
 import { at, ConfigError, type Problem, sortProblems } from '../config/problem.ts';
-import { formatPath, locate, type Path } from '../config/tree.ts';
+import { formatPath, locate, type MappingNode, type Path } from '../config/tree.ts';
 
 export interface Inspected {
   readonly config: Config;
+  /** What was written, merged, before routes inherit anything. */
+  readonly written: MappingNode;
   /** In reading order. */
   readonly warnings: readonly Problem[];
 }
@@ -41,7 +43,7 @@ export function inspect(options: LoadOptions): Inspected {
     ...lintFileLimit(config, written, openFilesMax()),
     ...routes.warnings.map(placed),
   ];
-  return { config, warnings: sortProblems(warnings, order) };
+  return { config, written, warnings: sortProblems(warnings, order) };
 }
 
 function inspectRoutes({ routes }: Config, nowMs: number): { problems: Finding[]; warnings: Finding[] } {

@@ -1,14 +1,24 @@
-/** `outrigger run`: serves until a signal ends it, or a second one at once. */
+/** `outrigger run`: serves until a signal or an operator ends it, or a second signal at once; SIGHUP reloads. */
 import { FAILED, INVALID } from './exit-code.ts';
 import { type ServingOptions, serve } from './serving.ts';
 
 /** Resolves with the exit code once the sidecar has ended. */
 export async function run(options: ServingOptions): Promise<number> {
   const asked = askedToEnd();
+  let hungUp = false;
+  // While the sidecar starts it is kept in mind, and ends nothing.
+  let reload = (): void => void (hungUp = true);
+  process.on('SIGHUP', () => reload());
   const serving = await serve(options);
   if (serving === null) return INVALID;
-  const why = await Promise.race([asked.once, serving.tooMany]);
-  return serving.end(why === 'unhandled errors' ? { reason: why } : { signal: why }, asked.twice);
+  reload = () => serving.reload();
+  if (hungUp) reload();
+  const why = await Promise.race([asked.once, serving.tooMany, serving.drainAsked]);
+  return serving.end(isSignal(why) ? { signal: why } : { reason: why }, asked.twice);
+}
+
+function isSignal(why: string): why is NodeJS.Signals {
+  return why.startsWith('SIG');
 }
 
 /**

@@ -10,11 +10,12 @@ import { trustMachineRoots } from '../certificates/machine-roots.ts';
 import { TlsFileError } from '../certificates/tls-files.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { ConfigError, formatPlace, formatProblem } from '../config/problem.ts';
+import type { Loaded } from '../config/source.ts';
 import { type Addresses, type DrainEnd, ListenError, Sidecar, StartError } from '../sidecar.ts';
 import { createLog, type Log, type LogSink } from '../telemetry/log.ts';
 import type { Output } from './check.ts';
-import { DONE, FAILED } from './exit-code.ts';
-import { type Inspected, inspect } from './inspection.ts';
+import { DONE, FAILED, TIMEOUT } from './exit-code.ts';
+import { Files } from './files.ts';
 import { inspectNodeSettings } from './node-settings.ts';
 import { UnhandledErrors } from './unhandled-errors.ts';
 
@@ -51,9 +52,10 @@ function listenProblem({ key, address, code }: ListenError): string {
 /** Resolves once exchanges are served; null: they cannot be, and `err` was told why. */
 export async function serve(options: ServingOptions): Promise<Serving | null> {
   const { files, set = [], env, version, terminal, err, logFd } = options;
-  let inspected: Inspected;
+  const source = new Files({ files, set, env, terminal });
+  let loaded: Loaded;
   try {
-    inspected = inspect({ files, set, env, terminal });
+    loaded = source.load();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
@@ -64,14 +66,14 @@ export async function serve(options: ServingOptions): Promise<Serving | null> {
   if (settings.refused.length > 0) return null;
   // Node itself would say that it counts, though it does not.
   delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
-  const { config, warnings } = inspected;
+  const { config, warnings } = loaded;
   trustMachineRoots(env);
   const { level, format } = config.log;
   const sink = createLog({ level, format, ...(logFd === undefined ? {} : { fd: logFd }) });
   for (const warning of settings.warnings) sink.log.warn({}, warning);
   for (const warning of warnings) sink.log.warn({ at: formatPlace(warning) }, warning.message);
   try {
-    const sidecar = new Sidecar(config, version, sink);
+    const sidecar = new Sidecar(config, version, sink, {}, { loaded, source });
     const addresses = await sidecar.start();
     const { proxy, admin, telemetry } = addresses;
     sink.log.info(
@@ -120,6 +122,16 @@ export class Serving {
     sink.flush();
   }
 
+  /** Resolves when an operator has asked for the drain. */
+  get drainAsked(): Promise<'request'> {
+    return this.#sidecar.drainAsked;
+  }
+
+  /** Somebody has sent a signal that asks for it. */
+  reload(): void {
+    void this.#sidecar.reload('signal');
+  }
+
   get log(): Log {
     return this.#sink.log;
   }
@@ -141,6 +153,7 @@ export class Serving {
     }
     sink.log.info({ end }, 'stopped');
     sink.flush();
-    return end === 'signal' || this.#unhandled.fatal ? FAILED : DONE;
+    if (end === 'signal' || this.#unhandled.fatal) return FAILED;
+    return end === 'timeout' ? TIMEOUT : DONE;
   }
 }

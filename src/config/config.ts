@@ -43,6 +43,8 @@ export interface Config {
     readonly token: string | null;
     /** Names under which the admin listener may be asked, beside its address. */
     readonly hosts: readonly string[];
+    /** The latest exchanges that are kept for whoever asks; 0: none. */
+    readonly exchanges: number;
   };
   readonly limits: {
     readonly connections: number;
@@ -77,6 +79,11 @@ export interface Config {
     readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
     readonly format: 'json' | 'pretty';
     readonly query: 'drop' | 'keep';
+  };
+  readonly reload: {
+    /** Whether files are looked at, so that a change counts by itself. */
+    readonly watch: boolean;
+    readonly intervalMs: number;
   };
   readonly shutdown: {
     readonly drainTimeoutMs: number;

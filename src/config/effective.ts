@@ -44,7 +44,7 @@ export function effectiveConfig(settings: Settings, tree: MappingNode): Config {
   const intern = interner();
   const addressesOf = addressesReader();
   const texts = new SecretTexts(tree);
-  const { listen, admin, limits, access, intercept, requestId, log, shutdown } = settings;
+  const { listen, admin, limits, access, intercept, requestId, log, reload, shutdown } = settings;
   return deepFreeze({
     listen: {
       proxy: listen.proxy,
@@ -87,6 +87,7 @@ export function effectiveConfig(settings: Settings, tree: MappingNode): Config {
     },
     requestId,
     log,
+    reload: { watch: reload.watch, intervalMs: reload.interval },
     shutdown: { drainTimeoutMs: shutdown.drainTimeout, quietMs: shutdown.quiet },
   });
 }

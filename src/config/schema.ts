@@ -111,8 +111,12 @@ const admin = v.pipe(
       ),
       [],
     ),
+    exchanges: v.optional(
+      integer('The latest exchanges that /exchanges tells of; 0: none are kept.', 0, 10_000),
+      256,
+    ),
   }),
-  v.description('Who may ask the admin listener.'),
+  v.description('Who may ask the admin listener, and for what.'),
   v.forward(
     v.partialCheck(
       [['token'], ['hosts']],
@@ -282,6 +286,17 @@ const log = section('The log on standard output: one line per exchange.', {
   ),
 });
 
+const reload = section(
+  'A change of the configuration while the sidecar runs: all of it, or nothing. SIGHUP and POST /reload ask for one, too.',
+  {
+    watch: v.optional(
+      flag('Whether the files are looked at, by content, and a change of theirs is a reload.'),
+      true,
+    ),
+    interval: v.optional(duration('How often they are looked at.', 50, HOUR), '1s'),
+  },
+);
+
 const shutdown = section(
   'The end: exchanges are served while the application is still connected, then what is left is cut.',
   {
@@ -304,6 +319,7 @@ const whole = section('The configuration of Outrigger.', {
   intercept: v.optional(intercept, {}),
   requestId: v.optional(requestId, {}),
   log: v.optional(log, {}),
+  reload: v.optional(reload, {}),
   shutdown: v.optional(shutdown, {}),
 });
 

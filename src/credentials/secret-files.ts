@@ -30,20 +30,27 @@ export interface SecretSnapshot {
 }
 
 export class SecretFiles {
-  readonly #texts: readonly SecretText[];
-  readonly #files: readonly string[];
+  #texts: readonly SecretText[] = [];
+  #files: readonly string[] = [];
   readonly #settle: () => Promise<unknown>;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
+  #resume: (() => void) | null = null;
 
   /** @param settle waits between the look that finds a change and the one that confirms it */
   constructor(
     texts: readonly SecretText[],
     settle: () => Promise<unknown> = () => sleep(SETTLE_MS, undefined, { ref: false }),
   ) {
-    this.#texts = texts;
     this.#settle = settle;
+    this.hold(texts);
+  }
+
+  /** These from now on. */
+  hold(texts: readonly SecretText[]): void {
+    this.#texts = texts;
     this.#files = [...new Set(texts.flatMap(({ files }) => files))];
+    this.#resume?.();
   }
 
   snapshot(): SecretSnapshot {
@@ -52,10 +59,23 @@ export class SecretFiles {
 
   /** Looks at the files every so often, until `close`. Nothing waits for it. */
   watch(intervalMs: number, observer: SecretObserver): void {
-    if (this.#files.length === 0) return;
+    let looking = false;
     const later = (): void => {
-      if (this.#closed) return;
-      this.#timer = setTimeout(() => void this.look(observer).finally(later), intervalMs).unref();
+      this.#timer = null;
+      if (this.#closed || this.#files.length === 0) return;
+      this.#timer = setTimeout(() => void look(), intervalMs).unref();
+    };
+    const look = async (): Promise<void> => {
+      looking = true;
+      try {
+        await this.look(observer);
+      } finally {
+        looking = false;
+        later();
+      }
+    };
+    this.#resume = () => {
+      if (this.#timer === null && !looking) later();
     };
     later();
   }
@@ -67,14 +87,16 @@ export class SecretFiles {
 
   /** Once, now. */
   async look(observer: SecretObserver): Promise<void> {
+    const texts = this.#texts;
     const first = await this.#read();
-    if (!this.#texts.some((text) => differs(text, renderOf(text, first)))) return;
+    if (texts !== this.#texts || !texts.some((text) => differs(text, renderOf(text, first)))) return;
     await this.#settle();
     const second = await this.#read();
-    if (this.#closed) return;
+    // Others have been read meanwhile: the next look is about those.
+    if (this.#closed || texts !== this.#texts) return;
     const renewed = new Set<string>();
     const before = new Set(this.#problems());
-    for (const text of this.#texts) {
+    for (const text of texts) {
       const now = renderOf(text, second);
       // Still being written: the next look will tell.
       if (!isSame(renderOf(text, first), now) || !differs(text, now)) continue;

@@ -52,7 +52,7 @@ export function sharePlace(inner: PlacedSocket, outer: Socket): void {
 
 /** Doubly linked through its places. */
 class Waiting {
-  readonly timeoutMs: number;
+  timeoutMs: number;
   first: Place | null = null;
   #last: Place | null = null;
 
@@ -122,9 +122,9 @@ export class CallerPlaces {
   readonly fresh: Waiting;
   readonly idle: Waiting;
   readonly reading: Waiting;
-  readonly #options: PlaceOptions;
+  #options: PlaceOptions;
   /** Null: no client can have more than there are. */
-  readonly #clients: Map<string, Client> | null;
+  #clients: Map<string, Client> | null;
   #count = 0;
   #timer: NodeJS.Timeout | null = null;
   #timerAt = 0;
@@ -139,6 +139,18 @@ export class CallerPlaces {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Other bounds from now on: of those who come, and of who waits. Nobody has to go by them alone. */
+  setBounds(options: PlaceOptions): void {
+    this.#options = options;
+    this.fresh.timeoutMs = options.headTimeoutMs;
+    this.reading.timeoutMs = options.headTimeoutMs;
+    this.idle.timeoutMs = options.idleTimeoutMs;
+    // Who is here already was counted only where clients were; who comes from now on is.
+    if (options.connectionsPerClient >= options.connections) this.#clients = null;
+    else this.#clients ??= new Map();
+    this.#arm(performance.now());
   }
 
   /** Null: there is none, and nobody can be spared. */

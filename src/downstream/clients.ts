@@ -33,9 +33,11 @@ export class KnownClient implements Releasable {
   readonly #username: Buffer | null;
   readonly #password: Buffer | null;
   readonly #addresses: BlockList | null;
-  #inFlight = 0;
+  /** Shared with the same client of another configuration. */
+  readonly #load: { inFlight: number };
 
-  constructor({ name, addresses, credentials, exchanges }: Client) {
+  constructor({ name, addresses, credentials, exchanges }: Client, before: KnownClient | null) {
+    this.#load = before === null ? { inFlight: 0 } : before.#load;
     this.name = name;
     this.limit = exchanges;
     this.caller = Object.freeze({ client: this, wrong: false });
@@ -64,13 +66,13 @@ export class KnownClient implements Releasable {
 
   /** False: so many are in flight already. */
   tryAcquire(): boolean {
-    if (this.limit !== null && this.#inFlight >= this.limit) return false;
-    this.#inFlight++;
+    if (this.limit !== null && this.#load.inFlight >= this.limit) return false;
+    this.#load.inFlight++;
     return true;
   }
 
   release(): void {
-    this.#inFlight--;
+    this.#load.inFlight--;
   }
 }
 
@@ -93,25 +95,31 @@ function blockListOf(cidrs: readonly string[]): BlockList {
 const SHOWN = Symbol('shown');
 
 /** A connection, and what it has shown. */
-type CallerSocket = Socket & { [SHOWN]?: { readonly value: string | null; readonly caller: Caller } };
+type CallerSocket = Socket & {
+  [SHOWN]?: { readonly value: string | null; readonly caller: Caller; readonly by: Clients };
+};
 
 export class Clients {
   readonly #clients: readonly KnownClient[];
   /** Whether anybody can answer a challenge. */
   readonly hasCredentials: boolean;
 
-  constructor(clients: readonly Client[]) {
-    this.#clients = clients.map((client) => new KnownClient(client));
+  /** @param before those of the configuration before: what is in flight of theirs counts on */
+  constructor(clients: readonly Client[], before: Clients | null = null) {
+    const known = before === null ? [] : before.#clients;
+    this.#clients = clients.map(
+      (client) => new KnownClient(client, known.find(({ name }) => name === client.name) ?? null),
+    );
     this.hasCredentials = this.#clients.some((client) => client.hasCredentials);
   }
 
   identify(rawHeaders: readonly string[], socket: CallerSocket): Caller {
     const value = this.hasCredentials ? proxyAuthorizationOf(rawHeaders) : null;
     const shown = socket[SHOWN];
-    if (shown !== undefined && shown.value === value) return shown.caller;
+    if (shown !== undefined && shown.value === value && shown.by === this) return shown.caller;
     const address = addressOf(socket);
     const caller = value === null ? this.#byAddress(address) : this.#byCredentials(value, address);
-    socket[SHOWN] = { value, caller };
+    socket[SHOWN] = { value, caller, by: this };
     return caller;
   }
 

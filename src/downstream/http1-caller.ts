@@ -29,7 +29,7 @@ export interface CallerServices {
   readonly http2: (socket: Socket, early: Buffer) => void;
 }
 
-/** What all connections have in common. */
+/** What all connections have in common now: another configuration puts others there, for the requests to come. */
 export interface CallerHome extends CallerServices {
   readonly keepAliveFields: string;
   /** No exchange is to follow one that ends now. */
@@ -74,7 +74,6 @@ type CallerSocket = Socket & { [CALLER]?: Http1Caller };
 
 export class Http1Caller implements PlaceHolder, ResponseHome {
   readonly socket: Socket;
-  readonly keepAliveFields: string;
   readonly #home: CallerHome;
   readonly #place: Place;
   #state = HEAD;
@@ -101,7 +100,6 @@ export class Http1Caller implements PlaceHolder, ResponseHome {
     this.socket = socket;
     this.#place = place;
     this.#home = home;
-    this.keepAliveFields = home.keepAliveFields;
     place.holder = this;
     (socket as CallerSocket)[CALLER] = this;
     socket.on('data', onData);
@@ -109,6 +107,10 @@ export class Http1Caller implements PlaceHolder, ResponseHome {
     socket.on('drain', onDrain);
     socket.on('close', onClose);
     if (socket.readableEnded) this.#ended = true;
+  }
+
+  get keepAliveFields(): string {
+    return this.#home.keepAliveFields;
   }
 
   /** What came; the first of it may have been read by others. */

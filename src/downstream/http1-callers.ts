@@ -26,15 +26,15 @@ export interface AnswerOptions {
 }
 
 export class Http1Callers implements CallerHome {
-  readonly bounds: HeadBounds;
-  readonly headTimeoutMs: number;
-  readonly forwarder: CallerServices['forwarder'];
-  readonly tunnels: CallerServices['tunnels'];
-  readonly webSockets: CallerServices['webSockets'];
+  bounds: HeadBounds;
+  headTimeoutMs: number;
+  forwarder: CallerServices['forwarder'];
+  tunnels: CallerServices['tunnels'];
+  webSockets: CallerServices['webSockets'];
   readonly http2: CallerServices['http2'];
-  readonly keepAliveFields: string;
+  keepAliveFields: string;
   stopping = false;
-  readonly #options: AnswerOptions;
+  #options: AnswerOptions;
 
   constructor(options: CallerServices & AnswerOptions) {
     this.bounds = options.bounds;
@@ -43,10 +43,19 @@ export class Http1Callers implements CallerHome {
     this.tunnels = options.tunnels;
     this.webSockets = options.webSockets;
     this.http2 = options.http2;
+    this.keepAliveFields = keepAliveFieldsOf(options);
     this.#options = options;
-    const seconds = Math.floor(options.idleTimeoutMs / 1_000);
-    const hint = seconds > 0 ? `Keep-Alive: timeout=${seconds}\r\n` : '';
-    this.keepAliveFields = `Connection: keep-alive\r\n${hint}`;
+  }
+
+  /** For every request that has not begun. */
+  serveBy(options: Omit<CallerServices, 'http2'> & AnswerOptions): void {
+    this.bounds = options.bounds;
+    this.headTimeoutMs = options.headTimeoutMs;
+    this.forwarder = options.forwarder;
+    this.tunnels = options.tunnels;
+    this.webSockets = options.webSockets;
+    this.keepAliveFields = keepAliveFieldsOf(options);
+    this.#options = options;
   }
 
   /** `early`: what has been read of it. */
@@ -76,4 +85,10 @@ export class Http1Callers implements CallerHome {
     socket.end(replyBytes(reply));
     exchange.finish(error.row.outcome, error);
   }
+}
+
+/** The hint of how long an idle connection is kept. */
+function keepAliveFieldsOf({ idleTimeoutMs }: AnswerOptions): string {
+  const seconds = Math.floor(idleTimeoutMs / 1_000);
+  return `Connection: keep-alive\r\n${seconds > 0 ? `Keep-Alive: timeout=${seconds}\r\n` : ''}`;
 }

@@ -25,12 +25,16 @@ import { ownNamesOf, requestOf, type StreamHome } from './http2-request.ts';
 import { Http2Response } from './http2-response.ts';
 import type { Inside } from './way.ts';
 
-export interface Http2CallerOptions {
-  readonly forwarder: Forwarder;
+export interface Http2CallerOptions extends Http2Services {
   /** `listen.streams` */
   readonly streams: number;
+}
+
+/** What all connections have in common now: another configuration puts others there, for the streams to come. */
+interface Http2Services {
+  forwarder: Forwarder;
   /** Of a request's head. */
-  readonly bounds: HeadBounds;
+  bounds: HeadBounds;
 }
 
 /** After GOAWAY the caller has this long to close, milliseconds. */
@@ -53,32 +57,21 @@ const INVALID_FRAMES = 1_000;
 const SENT_HEAD_BYTES_MIN = 65_536;
 
 export class Http2Callers {
-  readonly #options: Http2CallerOptions;
-  readonly #handshake: Parameters<typeof performServerHandshake>[1];
+  readonly #services: Http2Services;
+  /** Of the connections to come: those that are there have settled theirs. */
+  #handshake: HandshakeOptions;
   readonly #callers = new Set<Http2Caller>();
 
-  constructor(options: Http2CallerOptions) {
-    this.#options = options;
-    const { streams } = options;
-    const headerBytes = options.bounds.headBytes;
-    this.#handshake = {
-      settings: {
-        enablePush: false,
-        maxConcurrentStreams: streams,
-        // As fields are counted there; a little more is answered, much more is reset.
-        maxHeaderListSize: headerBytes * 2,
-        initialWindowSize: WINDOW_BYTES,
-      },
-      maxHeaderListPairs: Math.ceil(headerBytes / FIELD_BYTES),
-      maxSendHeaderBlockLength: Math.max(SENT_HEAD_BYTES_MIN, headerBytes * 2),
-      // Megabytes: for each stream its window, as much on the way back, and its head.
-      maxSessionMemory: Math.max(10, Math.ceil((streams * (WINDOW_BYTES * 2 + headerBytes * 2)) / 1e6)),
-      streamResetBurst: RESETS_AT_ONCE,
-      streamResetRate: RESETS_BY_SECOND,
-      maxSessionInvalidFrames: INVALID_FRAMES,
-      // What the origin sends twice goes on twice.
-      strictSingleValueFields: false,
-    };
+  constructor({ forwarder, bounds, streams }: Http2CallerOptions) {
+    this.#services = { forwarder, bounds };
+    this.#handshake = handshakeOf(streams, bounds);
+  }
+
+  /** For every stream that has not begun. */
+  serveBy({ forwarder, bounds, streams }: Http2CallerOptions): void {
+    this.#services.forwarder = forwarder;
+    this.#services.bounds = bounds;
+    this.#handshake = handshakeOf(streams, bounds);
   }
 
   /**
@@ -104,7 +97,7 @@ export class Http2Callers {
       socket.destroy();
       return;
     }
-    const caller = new Http2Caller(session, socket, inside, this.#options);
+    const caller = new Http2Caller(session, socket, inside, this.#services);
     this.#callers.add(caller);
     socket.once('close', () => {
       this.#callers.delete(caller);
@@ -120,7 +113,7 @@ export class Http2Callers {
 
 class Http2Caller implements PlaceHolder {
   readonly #session: ServerHttp2Session;
-  readonly #options: Http2CallerOptions;
+  readonly #services: Http2Services;
   readonly #place: Place;
   readonly #home: StreamHome;
   /** Exchanges under way. */
@@ -129,17 +122,11 @@ class Http2Caller implements PlaceHolder {
   #leaving = false;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(
-    session: ServerHttp2Session,
-    socket: Socket,
-    inside: Inside | null,
-    options: Http2CallerOptions,
-  ) {
+  constructor(session: ServerHttp2Session, socket: Socket, inside: Inside | null, services: Http2Services) {
     this.#session = session;
-    this.#options = options;
-    const { bounds } = options;
+    this.#services = services;
     const ownNames: ReadonlySet<string> = inside === null ? ownNamesOf(socket) : new Set();
-    this.#home = { socket, inside: inside?.target.scheme ?? null, ownNames, bounds };
+    this.#home = { socket, inside: inside?.target.scheme ?? null, ownNames, services };
     this.#place = placeOf(socket);
     this.#place.holder = this;
     this.#place.fresh();
@@ -170,7 +157,7 @@ class Http2Caller implements PlaceHolder {
     const request = requestOf(stream, raw, stream.endAfterHeaders, this.#home);
     const response = new Http2Response(stream, request.method, this.#over);
     try {
-      this.#options.forwarder.handle(request, response);
+      this.#services.forwarder.handle(request, response);
     } catch (thrown) {
       this.#broke(response, thrown);
     }
@@ -236,6 +223,29 @@ class Http2Caller implements PlaceHolder {
     this.#session.close();
     this.#linger();
   }
+}
+
+type HandshakeOptions = Parameters<typeof performServerHandshake>[1];
+
+function handshakeOf(streams: number, { headBytes: headerBytes }: HeadBounds): HandshakeOptions {
+  return {
+    settings: {
+      enablePush: false,
+      maxConcurrentStreams: streams,
+      // As fields are counted there; a little more is answered, much more is reset.
+      maxHeaderListSize: headerBytes * 2,
+      initialWindowSize: WINDOW_BYTES,
+    },
+    maxHeaderListPairs: Math.ceil(headerBytes / FIELD_BYTES),
+    maxSendHeaderBlockLength: Math.max(SENT_HEAD_BYTES_MIN, headerBytes * 2),
+    // Megabytes: for each stream its window, as much on the way back, and its head.
+    maxSessionMemory: Math.max(10, Math.ceil((streams * (WINDOW_BYTES * 2 + headerBytes * 2)) / 1e6)),
+    streamResetBurst: RESETS_AT_ONCE,
+    streamResetRate: RESETS_BY_SECOND,
+    maxSessionInvalidFrames: INVALID_FRAMES,
+    // What the origin sends twice goes on twice.
+    strictSingleValueFields: false,
+  };
 }
 
 function ignore(): void {

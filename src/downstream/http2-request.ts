@@ -27,8 +27,8 @@ export interface StreamHome {
   readonly inside: Target['scheme'] | null;
   /** Authorities that mean the sidecar itself, lower case. */
   readonly ownNames: ReadonlySet<string>;
-  /** Of a head, as in HTTP/1.1. */
-  readonly bounds: HeadBounds;
+  /** Of a head, as in HTTP/1.1; as they are now. */
+  readonly services: { readonly bounds: HeadBounds };
 }
 
 /** The stream with a head. `raw` is the flat list of nghttp2, pseudo-header fields among it. */
@@ -102,7 +102,7 @@ function refusalOf(
   bytes: number,
   fields: number,
   path: string,
-  { bounds }: StreamHome,
+  { services: { bounds } }: StreamHome,
 ): OutriggerError | null {
   if (path.length > bounds.startLineBytes)
     return new OutriggerError('request_target_too_long', `more than ${bounds.startLineBytes} bytes`);

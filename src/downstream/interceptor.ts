@@ -17,7 +17,16 @@ import { laidOver } from '../socket-reset.ts';
 
 type HandshakeResult = 'completed' | 'distrusted' | 'failed';
 
+/** What has been learned of clients; it outlives a configuration. */
+export class ClientMemory {
+  /** `host:port` whose client did not accept us, and until when, since the epoch; the oldest first. */
+  readonly pinned = new Map<string, number>();
+  /** `host:port` whose client came and asked for nothing, and until when nobody is warned of it again. */
+  readonly unused = new Map<string, number>();
+}
+
 export interface InterceptorOptions {
+  readonly memory: ClientMemory;
   readonly routes: RouteTable;
   /** The certificate of a host, with its key; rejects where there can be none. */
   readonly contextFor: (host: string) => Promise<SecureContext>;
@@ -40,13 +49,13 @@ const DISTRUST =
 
 export class Interceptor {
   readonly #options: InterceptorOptions;
-  /** `host:port` whose client did not accept us, and until when, since the epoch; the oldest first. */
-  readonly #pinned = new Map<string, number>();
-  /** `host:port` whose client came and asked for nothing, and until when nobody is warned of it again. */
-  readonly #unused = new Map<string, number>();
+  readonly #pinned: Map<string, number>;
+  readonly #unused: Map<string, number>;
 
   constructor(options: InterceptorOptions) {
     this.#options = options;
+    this.#pinned = options.memory.pinned;
+    this.#unused = options.memory.unused;
   }
 
   /** The route by which a CONNECT is intercepted; null: it is a tunnel. */

@@ -44,6 +44,7 @@ export class Listener {
   readonly #http2: Http2Callers;
   readonly #places: CallerPlaces;
   readonly #sockets = new Set<Socket>();
+  readonly #shed: ListenerOptions['shed'];
   #refused = 0;
   /** Called whenever a caller has come or gone. */
   onConnections: (() => void) | null = null;
@@ -57,8 +58,17 @@ export class Listener {
       http2: (socket, early) => this.#http2.accept(socket, [early], insideOf(socket)),
     });
     options.tunnels.inside = this;
+    this.#shed = options.shed;
     // An end is no close: who has said all may still listen.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, this.#onConnection);
+  }
+
+  /** For what comes from now on, on new connections and on those that are there. */
+  serveBy(options: Omit<ListenerOptions, 'shed'>): void {
+    options.tunnels.inside = this;
+    this.#places.setBounds({ ...options, shed: this.#shed });
+    this.#http2.serveBy(options);
+    this.#http1.serveBy(options);
   }
 
   get connections(): number {

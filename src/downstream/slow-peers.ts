@@ -39,7 +39,7 @@ interface Looking {
 
 export class SlowPeers {
   readonly #live: ReadonlySet<Exchange>;
-  readonly #lookMs: number;
+  #lookMs = LOOK_MS;
   #timer: NodeJS.Timeout | null = null;
   /** Those that could make place, as of the last look, the slowest last. */
   #spare: Exchange[] = [];
@@ -50,7 +50,18 @@ export class SlowPeers {
   /** `windowsMs`: of all policies. */
   constructor(live: ReadonlySet<Exchange>, windowsMs: readonly number[]) {
     this.#live = live;
-    this.#lookMs = Math.max(LOOK_MS_MIN, Math.min(LOOK_MS, Math.min(...windowsMs) / LOOKS));
+    this.setWindows(windowsMs);
+  }
+
+  /** Those of all policies there are now. */
+  setWindows(windowsMs: readonly number[]): void {
+    const lookMs = Math.max(LOOK_MS_MIN, Math.min(LOOK_MS, Math.min(...windowsMs) / LOOKS));
+    if (lookMs === this.#lookMs) return;
+    this.#lookMs = lookMs;
+    if (this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+    this.begin();
   }
 
   /** An exchange has begun; goes on by itself until there are none. */

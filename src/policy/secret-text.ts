@@ -31,6 +31,11 @@ export class SecretText {
     return this.#value;
   }
 
+  /** Equal for those whose parts are equal, of whichever configuration. */
+  get source(): string {
+    return JSON.stringify(this.#parts);
+  }
+
   get files(): string[] {
     return this.#parts.flatMap((part) => (typeof part === 'string' ? [] : [part.file]));
   }

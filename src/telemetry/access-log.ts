@@ -10,6 +10,7 @@ import { accessLine } from './access-line.ts';
 import { storyOf } from './error-story.ts';
 import type { Level, Log } from './log.ts';
 import { enabled } from './log.ts';
+import type { RecentExchanges } from './recent-exchanges.ts';
 
 const LEVELS: Readonly<Record<Outcome, 'info' | 'warn'>> = Object.freeze({
   completed: 'info',
@@ -28,22 +29,31 @@ export interface AccessLogSink {
 export interface AccessLogOptions {
   readonly query: 'drop' | 'keep';
   readonly level: Level;
+  /** Has every line, whatever the level; null: nobody has. */
+  readonly recent?: Pick<RecentExchanges, 'add' | 'limit'> | null;
 }
 
 export class AccessLog implements ExchangeObserver {
   readonly #sink: AccessLogSink;
+  readonly #recent: Pick<RecentExchanges, 'add' | 'limit'> | null;
   readonly #keepQuery: boolean;
   readonly #enabled: { readonly info: boolean; readonly warn: boolean };
 
   constructor(sink: AccessLogSink, options: AccessLogOptions) {
     this.#sink = sink;
+    this.#recent = options.recent ?? null;
     this.#keepQuery = options.query === 'keep';
     this.#enabled = { info: enabled(options.level, 'info'), warn: enabled(options.level, 'warn') };
   }
 
   exchangeFinished(exchange: Exchange): void {
     const level = LEVELS[exchange.outcome ?? 'failed'];
-    if (this.#enabled[level]) this.#sink.writeLine(accessLine(exchange, level, this.#keepQuery));
+    const recent = this.#recent !== null && this.#recent.limit > 0 ? this.#recent : null;
+    if (this.#enabled[level] || recent !== null) {
+      const line = accessLine(exchange, level, this.#keepQuery);
+      recent?.add(line);
+      if (this.#enabled[level]) this.#sink.writeLine(line);
+    }
     const error = exchange.error;
     if (error !== null && error.name === 'internal') {
       this.#sink.log.error({ requestId: exchange.id, cause: storyOf(error.cause) }, 'internal error');

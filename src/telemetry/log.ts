@@ -45,6 +45,8 @@ export interface LogOptions {
 
 export interface LogSink {
   readonly log: Log;
+  /** Of what the sidecar says of itself. */
+  setLevel(level: Level): void;
   /** A finished line of JSON, without its newline. */
   writeLine(line: string): void;
   /** Lines lost because the output was blocked or gone. */
@@ -76,6 +78,9 @@ export function createLog(options: LogOptions): LogSink {
   );
   return {
     log,
+    setLevel(level) {
+      log.level = level;
+    },
     writeLine,
     get dropped() {
       return out.dropped;

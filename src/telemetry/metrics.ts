@@ -8,14 +8,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Exchange, ExchangeObserver } from '../exchange.ts';
-import {
-  type CountFamily,
-  Distribution,
-  type DistributionFamily,
-  type FamilyText,
-  type LevelFamily,
-  Tally,
-} from './families.ts';
+import { type CountFamily, Distribution, type FamilyText, type LevelFamily, Tally } from './families.ts';
 import { CIRCUIT_OPENINGS, ORIGIN_LEVELS, type OriginFamilies, writeOrigins } from './origin-metrics.ts';
 import { ROUTE_COUNTS, ROUTE_DISTRIBUTIONS, type RouteFamilies, RouteMetrics } from './route-metrics.ts';
 import {
@@ -28,7 +21,10 @@ import {
 } from './sidecar-metrics.ts';
 import type { UpstreamSnapshot } from './snapshot.ts';
 
-/** Routes come from the configuration, which may be reloaded many times in one process. */
+/**
+ * Routes come from the configuration, which may be reloaded many times in one process: those that have gone keep
+ * their series, so that a count does not begin anew when they come back, until another needs the place.
+ */
 const MAX_ROUTES = 256;
 const OTHER = 'other';
 const RENDER_EVERY_MS = 1000;
@@ -48,7 +44,8 @@ export class Metrics implements ExchangeObserver {
   readonly contentType: string;
   readonly #options: MetricsOptions;
   readonly #registry = new Registry();
-  readonly #counts: CountedSeries[] = [];
+  #counts: CountedSeries[] = [];
+  readonly #distributions: CountedHistogram[] = [];
   readonly #families: RouteFamilies;
   readonly #origins: OriginFamilies;
   readonly #levels: SidecarLevels;
@@ -60,20 +57,25 @@ export class Metrics implements ExchangeObserver {
   readonly #callersShed: Readonly<Record<'no request' | 'idle' | 'refused', Tally>>;
   readonly #reloads: Readonly<Record<'success' | 'failure', Tally>>;
   readonly #routes = new Map<string, RouteMetrics>();
+  #current: ReadonlySet<string> = new Set();
   #tunnels = 0;
   #page: Promise<string> | null = null;
   #pageAt = 0;
 
   constructor(options: MetricsOptions) {
     const registry = this.#registry;
-    const count = (text: FamilyText) => countFamily(registry, text, this.#counts);
+    const count = (text: FamilyText) => countFamily(registry, text, (series) => this.#counts.push(series));
     const level = (text: FamilyText) => levelFamily(registry, text);
     const total = (text: FamilyText) => totalFamily(registry, text);
     this.#options = options;
     this.contentType = registry.contentType;
     this.#families = {
       ...each(ROUTE_COUNTS, count),
-      ...each(ROUTE_DISTRIBUTIONS, (text) => distributionFamily(registry, text)),
+      ...each(ROUTE_DISTRIBUTIONS, (text) => {
+        const histogram = new CountedHistogram(registry, text);
+        this.#distributions.push(histogram);
+        return (...values) => histogram.add(values);
+      }),
     };
     this.#origins = { ...each(ORIGIN_LEVELS, level), circuitOpenings: total(CIRCUIT_OPENINGS) };
     this.#levels = each(SIDECAR_LEVELS, level);
@@ -93,12 +95,18 @@ export class Metrics implements ExchangeObserver {
     };
     this.#reloads = { success: reloads('success'), failure: reloads('failure') };
     this.#levels.build.set(1, options.version, process.versions.node);
-    for (const route of options.routes) this.#route(route);
+    this.setRoutes(options.routes);
     processRegistry();
   }
 
   exchangeFinished(exchange: Exchange): void {
     this.#route(exchange.route.name).exchangeFinished(exchange);
+  }
+
+  /** Those of the configuration from now on. */
+  setRoutes(names: readonly string[]): void {
+    this.#current = new Set(names);
+    for (const name of names) this.#route(name);
   }
 
   configReload(result: 'success' | 'failure'): void {
@@ -157,11 +165,35 @@ export class Metrics implements ExchangeObserver {
   #route(name: string): RouteMetrics {
     const known = this.#routes.get(name);
     if (known !== undefined) return known;
-    if (this.#routes.size >= MAX_ROUTES && name !== OTHER) return this.#route(OTHER);
+    if (this.#routes.size >= MAX_ROUTES && name !== OTHER) {
+      // One that has gone, and finishes its last exchanges, takes nobody's place.
+      if (!this.#current.has(name) || !this.#dropOne()) return this.#route(OTHER);
+    }
     const metrics = new RouteMetrics(name, this.#families);
     this.#routes.set(name, metrics);
     return metrics;
   }
+
+  /** A route that the configuration no longer has makes place; false: there is none. */
+  #dropOne(): boolean {
+    for (const name of this.#routes.keys()) {
+      if (this.#current.has(name) || name === OTHER) continue;
+      this.#routes.delete(name);
+      for (const series of this.#counts) if (series.route === name) series.remove();
+      this.#counts = this.#counts.filter(({ route }) => route !== name);
+      for (const histogram of this.#distributions) histogram.drop(name);
+      return true;
+    }
+    return false;
+  }
+}
+
+interface CountedSeries {
+  /** The first label's value, where that is a route. */
+  readonly route: string | null;
+  readonly series: { inc(by: number): void };
+  readonly tally: Tally;
+  remove(): void;
 }
 
 /**
@@ -183,11 +215,6 @@ function processRegistry(): Registry {
   return processMetrics;
 }
 
-interface CountedSeries {
-  readonly series: { inc(by: number): void };
-  readonly tally: Tally;
-}
-
 const configuration = (registry: Registry, [name, help, ...labelNames]: FamilyText) => ({
   name: PREFIX + name,
   help,
@@ -201,11 +228,16 @@ const each = <K extends string, F>(texts: Readonly<Record<K, FamilyText>>, make:
     F
   >;
 
-function countFamily(registry: Registry, text: FamilyText, counted: CountedSeries[]): CountFamily {
+function countFamily(
+  registry: Registry,
+  text: FamilyText,
+  counted: (series: CountedSeries) => void,
+): CountFamily {
   const counter = new Counter<string>(configuration(registry, text));
   return (...values) => {
     const tally = new Tally();
-    counted.push({ series: counter.labels(...values), tally });
+    const route = text[2] === 'route' ? (values[0] ?? null) : null;
+    counted({ route, series: counter.labels(...values), tally, remove: () => counter.remove(...values) });
     return tally;
   };
 }
@@ -227,15 +259,10 @@ function totalFamily(registry: Registry, text: FamilyText): LevelFamily {
   };
 }
 
-function distributionFamily(registry: Registry, text: FamilyText): DistributionFamily {
-  const histogram = new CountedHistogram(registry, text);
-  return (...values) => histogram.add(values);
-}
-
 /** A histogram whose observations are counted by us; the library is shown the sums. */
 class CountedHistogram extends Histogram<string> {
   readonly #text: FamilyText;
-  readonly #series: { readonly labels: Record<string, string>; readonly distribution: Distribution }[] = [];
+  #series: { readonly labels: Record<string, string>; readonly distribution: Distribution }[] = [];
 
   constructor(registry: Registry, text: FamilyText) {
     super(configuration(registry, text));
@@ -248,6 +275,10 @@ class CountedHistogram extends Histogram<string> {
     const labels = Object.fromEntries(names.map((name, i) => [name, values[i] as string]));
     this.#series.push({ labels, distribution });
     return distribution;
+  }
+
+  drop(route: string): void {
+    this.#series = this.#series.filter(({ labels }) => labels['route'] !== route);
   }
 
   override get(): ReturnType<Histogram<string>['get']> {

@@ -18,7 +18,10 @@ export class Origin {
   verifiedAt = Number.NEGATIVE_INFINITY;
   /** Exchanges that use it now. */
   inFlight = 0;
+  #openingsBefore = 0;
   readonly #circuits = new Map<BreakerPolicy, Circuit>();
+  /** An operator's word, which holds for circuits that are yet to come, too. */
+  #forced: 'open' | 'closed' | null = null;
 
   constructor(key: string, connectionPermits: Semaphore, reclaim: Reclaim) {
     this.key = key;
@@ -33,9 +36,35 @@ export class Origin {
     let circuit = this.#circuits.get(policy);
     if (!circuit) {
       circuit = new Circuit(policy);
+      if (this.#forced !== null) circuit.force(this.#forced);
       this.#circuits.set(policy, circuit);
     }
     return circuit;
+  }
+
+  /** False: it has no circuit, and so nothing to be forced. */
+  force(state: 'open' | 'closed' | 'auto'): boolean {
+    if (this.#circuits.size === 0) return false;
+    this.#forced = state === 'auto' ? null : state;
+    for (const circuit of this.#circuits.values()) circuit.force(state);
+    return true;
+  }
+
+  /** Circuits of other breakers go; what began under them decides nothing. */
+  retain(breakers: ReadonlySet<BreakerPolicy>): void {
+    for (const [policy, circuit] of this.#circuits) {
+      if (breakers.has(policy)) continue;
+      this.#openingsBefore += circuit.openings;
+      circuit.shutdown();
+      this.#circuits.delete(policy);
+    }
+  }
+
+  /** How often a circuit of it has opened, those that have gone included. */
+  get openings(): number {
+    let openings = this.#openingsBefore;
+    for (const circuit of this.#circuits.values()) openings += circuit.openings;
+    return openings;
   }
 
   enter(nowMs: number): void {
@@ -51,6 +80,7 @@ export class Origin {
 
   /** Whether it would be missed: a circuit remembers a failure, or the word of an operator. */
   get remembered(): boolean {
+    if (this.#forced !== null) return true;
     for (const circuit of this.#circuits.values()) {
       if (circuit.state !== 'closed' || circuit.forced) return true;
     }

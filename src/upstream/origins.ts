@@ -5,6 +5,7 @@
  * its limit holds across the change.
  */
 import { OutriggerError } from '../errors.ts';
+import type { BreakerPolicy } from '../policy/policy.ts';
 import type { OriginSnapshot } from '../telemetry/snapshot.ts';
 import type { CircuitState } from './circuit.ts';
 import { Origin } from './origin.ts';
@@ -12,8 +13,17 @@ import type { Semaphore } from './semaphore.ts';
 
 const SEVERITY: readonly CircuitState[] = ['closed', 'half-open', 'open'];
 
+/** What of upstream state a configuration can still ask for. */
+export interface Wanted {
+  readonly breakers: ReadonlySet<BreakerPolicy>;
+  /** Whether somebody may come with that key. */
+  readonly key: (key: string) => boolean;
+  /** Connections were dialled under rules that no longer hold. */
+  readonly redial: boolean;
+}
+
 export class Origins {
-  readonly #limit: number;
+  #limit: number;
   readonly #permits: Semaphore;
   readonly #byKey = new Map<string, Origin>();
   /** Forgotten, but not yet without connections; no more of them than `limits.connections`. */
@@ -48,11 +58,7 @@ export class Origins {
     const now = performance.now();
     return Array.from(this.#byKey.values(), (origin) => {
       let worst = -1;
-      let openings = 0;
-      for (const circuit of origin.circuits) {
-        worst = Math.max(worst, SEVERITY.indexOf(circuit.state));
-        openings += circuit.openings;
-      }
+      for (const circuit of origin.circuits) worst = Math.max(worst, SEVERITY.indexOf(circuit.state));
       return {
         origin: origin.key,
         connections: origin.pool.counts(),
@@ -61,10 +67,27 @@ export class Origins {
         limit: origin.pool.limit,
         queue: origin.pool.queued,
         circuit: SEVERITY[worst] ?? null,
-        circuitOpenings: openings,
+        circuitOpenings: origin.openings,
         lastUsedMs: Math.round(now - origin.lastUsedAt),
       };
     });
+  }
+
+  /** A lower limit forgets nobody who is in use. */
+  setLimit(limit: number): void {
+    this.#limit = limit;
+    while (this.#byKey.size > limit && this.#evictOne());
+  }
+
+  /** What nobody can ask for any more goes: at once, or when who uses it is done. */
+  settle({ breakers, key: isWanted, redial }: Wanted): void {
+    for (const [key, origin] of this.#byKey) {
+      origin.retain(breakers);
+      if (redial) origin.pool.renew();
+      if (origin.inFlight > 0 || isWanted(key)) continue;
+      this.#forget(origin);
+    }
+    if (redial) for (const origin of this.#leaving.values()) origin.pool.renew();
   }
 
   /** Closes what is idle and forgets all of them. */
@@ -73,6 +96,11 @@ export class Origins {
   }
 
   #evict(): void {
+    if (!this.#evictOne()) throw new OutriggerError('origin_limit', `${this.#limit} origins are in use`, 1);
+  }
+
+  /** False: all of them are in use. */
+  #evictOne(): boolean {
     let victim: Origin | null = null;
     for (const origin of this.#byKey.values()) {
       if (origin.inFlight > 0) continue;
@@ -84,11 +112,15 @@ export class Origins {
         victim = origin;
       }
     }
-    if (!victim) throw new OutriggerError('origin_limit', `${this.#limit} origins are in use`, 1);
-    this.#byKey.delete(victim.key);
-    victim.close();
-    for (const [key, origin] of this.#leaving) if (origin.pool.size === 0) this.#leaving.delete(key);
-    if (victim.pool.size > 0) this.#leaving.set(victim.key, victim);
+    if (victim !== null) this.#forget(victim);
+    return victim !== null;
+  }
+
+  #forget(origin: Origin): void {
+    this.#byKey.delete(origin.key);
+    origin.close();
+    for (const [key, other] of this.#leaving) if (other.pool.size === 0) this.#leaving.delete(key);
+    if (origin.pool.size > 0) this.#leaving.set(origin.key, origin);
   }
 
   /** Somebody needs a connection and the process has none left: the one idle longest makes place. */

@@ -184,6 +184,12 @@ export class Pool {
     this.#sweep = null;
   }
 
+  /** Nobody gets a connection that is there now: the idle are closed, the others go with who holds them. */
+  renew(): void {
+    while (this.closeOldestIdle());
+    for (const connection of this.#all) connection.retire();
+  }
+
   /** Its origin is wanted again before the last connection had gone. */
   reopen(): void {
     this.#closed = false;

@@ -18,7 +18,7 @@ const ROOM_BYTES = 256;
 
 /** The process-wide bound on bytes kept for retries. */
 export class ReplayBound {
-  readonly limit: number;
+  limit: number;
   #used = 0;
 
   constructor(limit: number) {

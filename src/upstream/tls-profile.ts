@@ -155,36 +155,75 @@ export interface TlsSnapshot {
 
 interface Shared {
   readonly profile: TlsProfile;
-  readonly routes: string[];
+  readonly routes: readonly string[];
+}
+
+/** What routes of a configuration have, before it counts. */
+export interface PreparedProfiles {
+  readonly byRoute: ReadonlyMap<Route, TlsProfile>;
+  /** By their settings. */
+  readonly shared: ReadonlyMap<string, Shared>;
+  readonly insecure: ReadonlyMap<string, InsecurePolicy>;
 }
 
 export class TlsProfiles {
-  readonly #byRoute = new Map<Route, TlsProfile>();
+  /** Of exchanges under way, too, whose routes are those of an earlier configuration. */
+  readonly #byRoute = new WeakMap<Route, TlsProfile>();
+  readonly #roots: Roots;
   readonly #standard: TlsProfile;
-  readonly #withFiles: Shared[] = [];
+  #shared: PreparedProfiles['shared'] = new Map();
+  #withFiles: readonly Shared[] = [];
   /** Until the log has said that they are over. */
-  readonly #insecure = new Map<string, InsecurePolicy>();
+  #insecure = new Map<string, InsecurePolicy>();
+  #watching: (() => void) | null = null;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
   /** Throws a TlsFileError. */
   constructor(roots: Roots, routes: readonly Route[]) {
+    this.#roots = roots;
     this.#standard = new TlsProfile('', null, false, roots);
-    const known = new Map<string, Shared>();
+    this.adopt(this.prepare(routes));
+  }
+
+  /**
+   * Throws a TlsFileError, and nothing has changed. Equal settings keep their profile; what is new after the start
+   * has a suffix that was never there, so that no connection is taken for one of another trust.
+   */
+  prepare(routes: readonly Route[], generation = 1): PreparedProfiles {
+    const byRoute = new Map<Route, TlsProfile>();
+    const shared = new Map<string, { profile: TlsProfile; routes: string[] }>();
+    const insecure = new Map<string, InsecurePolicy>();
     for (const route of routes) {
       const { name, tls, http2 } = route;
       if (tls === null && !http2) continue;
       const key = JSON.stringify([tls, http2]);
-      let shared = known.get(key);
-      if (shared === undefined) {
-        shared = { profile: new TlsProfile(`#${name}`, tls, http2, roots), routes: [] };
-        known.set(key, shared);
-        if (shared.profile.hasFiles) this.#withFiles.push(shared);
+      let one = shared.get(key);
+      if (one === undefined) {
+        const suffix = generation === 1 ? `#${name}` : `#${name}~${generation}`;
+        const profile = this.#shared.get(key)?.profile ?? new TlsProfile(suffix, tls, http2, this.#roots);
+        one = { profile, routes: [] };
+        shared.set(key, one);
       }
-      shared.routes.push(name);
-      this.#byRoute.set(route, shared.profile);
-      if (tls?.insecure) this.#insecure.set(name, tls.insecure);
+      one.routes.push(name);
+      byRoute.set(route, one.profile);
+      if (tls?.insecure) insecure.set(name, tls.insecure);
     }
+    return { byRoute, shared, insecure };
+  }
+
+  /** From now on. */
+  adopt({ byRoute, shared, insecure }: PreparedProfiles): void {
+    for (const [route, profile] of byRoute) this.#byRoute.set(route, profile);
+    this.#shared = shared;
+    this.#withFiles = [...shared.values()].filter(({ profile }) => profile.hasFiles);
+    this.#insecure = new Map(insecure);
+    this.#watching?.();
+  }
+
+  /** Those that somebody may ask for now. */
+  get suffixes(): string[] {
+    return [...this.#shared.values()].map(({ profile }) => profile.suffix);
   }
 
   of(route: Route): TlsProfile {
@@ -205,10 +244,20 @@ export class TlsProfiles {
 
   /** Looks at files and days every so often, until `close`. Nothing waits for it. */
   watch(intervalMs: number, observer: TlsObserver): void {
-    if (this.#withFiles.length === 0 && this.#insecure.size === 0) return;
     const later = (): void => {
-      if (this.#closed) return;
-      this.#timer = setTimeout(() => void this.#look(observer).then(later), intervalMs).unref();
+      this.#timer = null;
+      if (this.#closed || (this.#withFiles.length === 0 && this.#insecure.size === 0)) return;
+      this.#timer = setTimeout(() => void look(), intervalMs).unref();
+    };
+    let looking = false;
+    const look = async (): Promise<void> => {
+      looking = true;
+      await this.#look(observer);
+      looking = false;
+      later();
+    };
+    this.#watching = () => {
+      if (this.#timer === null && !looking) later();
     };
     later();
   }

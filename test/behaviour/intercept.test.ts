@@ -389,3 +389,54 @@ test('accepted connections of which nothing is known yet count against limits.ex
     }
     assert.deepEqual(heads, ['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 503']);
   }));
+
+test('a request on a connection that is intercepted meets the configuration of its moment', (t) =>
+  intercepted(t, {}, async (play) => {
+    const { cast, origin, authority } = play;
+    const tls = await secured(play, 3);
+    assert.equal((await get(tls, '/one', { Host: authority })).status, 200);
+    const denied = await cast.sidecar.reload(
+      `{ access: { tunnelPorts: [${origin.port}] }, routes: [{ name: never, match: { hosts: [localhost], paths: [/two] }, access: deny }] }`,
+    );
+    assert.ok(denied.ok);
+    assert.equal((await get(tls, '/two', { Host: authority })).status, 403);
+    assert.equal(origin.seen.length, 1);
+  }));
+
+test('a reload whose route is the first to intercept makes an authority and its bundle, and names hosts it is not for', async (t) => {
+  if (!certificates) {
+    t.skip('needs openssl');
+    return;
+  }
+  const origin = await HttpOrigin.start(answer(200, 'hello'), 0, certificates.good);
+  const folder = mkdtempSync(join(tmpdir(), 'outrigger-'));
+  const path = join(folder, 'bundle.pem');
+  writeFileSync(join(folder, 'a-file'), '');
+  const authority = `localhost:${origin.port}`;
+  const yaml = (...hosts: string[]): string =>
+    `{ access: { tunnelPorts: [${origin.port}] }, intercept: { bundle: ${path} }, routes: [${hosts.map((host, i) => `{ name: r${i}, match: { hosts: [${host}] }, https: intercept }`).join()}] }`;
+  await stage(
+    yaml(),
+    async (cast) => {
+      cast.atEnd(() => origin.close());
+      cast.atEnd(() => rmSync(folder, { recursive: true }));
+      const broken = await cast.sidecar.reload(
+        yaml('localhost').replace(path, join(folder, 'a-file', 'all.pem')),
+      );
+      assert.ok(!broken.ok);
+      assert.match(broken.problems[0] ?? '', /^intercept\.bundle: /);
+      const first = await cast.sidecar.reload(yaml('localhost'));
+      assert.deepEqual(first, { ...first, ok: true, restart: [] });
+      const tls = await secured({ cast, origin, authority, bundle: readFileSync(path, 'utf8') }, 2);
+      assert.equal((await get(tls, '/', { Host: authority })).text, 'hello');
+      tls.destroy();
+      const second = await cast.sidecar.reload(yaml('localhost', 'other.example'));
+      assert.ok(second.ok);
+      assert.deepEqual(second.restart, ['routes.r1.https']);
+    },
+    {
+      secureContext: createSecureContext({ ca: certificates.ca }),
+      lookup: (_host, callback) => callback(null, ['127.0.0.1']),
+    },
+  );
+});

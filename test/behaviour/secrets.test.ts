@@ -332,6 +332,9 @@ ${BROKEN.map(
       '/metrics',
       '/origins',
       '/config',
+      '/config?format=json',
+      '/exchanges',
+      `/exchanges/${sidecar.exchanges[0]?.requestId}`,
       `/${QUERY}`,
       `/nowhere${QUERY}`,
     ])
@@ -342,6 +345,8 @@ ${BROKEN.map(
             `GET ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nConnection: close\r\n\r\n`,
           ),
         );
+  const token = `Authorization: Bearer ${CANARY}-admin-token\r\nConnection: close`;
+  answered.push(await exchange(adminPort, `POST /reload HTTP/1.1\r\nHost: localhost\r\n${token}\r\n\r\n`));
   answered.push(
     await exchange(adminPort, `POST /livez HTTP/1.1\r\nHost: ${CANARY}\r\nCookie: ${CANARY}\r\n\r\n`),
   );

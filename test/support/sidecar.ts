@@ -5,7 +5,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { digestsOf } from '../../src/config/file-watch.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import type { ReloadResult } from '../../src/config/reloads.ts';
+import type { Loaded } from '../../src/config/source.ts';
 import { type Addresses, type Edges, Sidecar } from '../../src/sidecar.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import type { OriginSnapshot } from '../../src/telemetry/snapshot.ts';
@@ -60,6 +63,7 @@ listen: { proxy: "127.0.0.1:0", admin: "127.0.0.1:0" }
 access: { deniedPorts: [], addresses: { allow: [127.0.0.0/8, "::1/128"] } }
 log: { format: json }
 shutdown: { drainTimeout: 1s, quiet: 50ms }
+reload: { watch: false }
 `;
 
 export class TestSidecar {
@@ -67,11 +71,13 @@ export class TestSidecar {
   readonly addresses: Addresses;
   /** Every line, as text. */
   readonly lines: readonly string[];
+  readonly #folder: string;
 
-  private constructor(sidecar: Sidecar, addresses: Addresses, lines: string[]) {
+  private constructor(sidecar: Sidecar, addresses: Addresses, lines: string[], folder: string) {
     this.sidecar = sidecar;
     this.addresses = addresses;
     this.lines = lines;
+    this.#folder = folder;
   }
 
   /** `yaml` overrides the base key by key. */
@@ -80,16 +86,43 @@ export class TestSidecar {
     const files = ['base.yaml', 'test.yaml'].map((name) => join(folder, name));
     writeFileSync(files[0] as string, BASE);
     writeFileSync(files[1] as string, yaml);
-    const { config } = loadConfig({ files, env: {} });
-    rmSync(folder, { recursive: true });
+    const load = (): Loaded => {
+      const digests = digestsOf(files);
+      return { ...loadConfig({ files, env: {} }), warnings: [], digests };
+    };
+    const remove = (): void => rmSync(folder, { recursive: true, force: true });
+    let loaded: Loaded;
+    try {
+      loaded = load();
+    } catch (error) {
+      remove();
+      throw error;
+    }
+    const { config } = loaded;
     const lines: string[] = [];
     const sink = createLog({
       level: config.log.level,
       format: 'json',
       destination: { write: (text) => void lines.push(text) },
     });
-    const sidecar = new Sidecar(config, '0.0.0-test', sink, edges);
-    return new TestSidecar(sidecar, await sidecar.start(), lines);
+    try {
+      const sidecar = new Sidecar(config, '0.0.0-test', sink, edges, { loaded, source: { load } });
+      return new TestSidecar(sidecar, await sidecar.start(), lines, folder);
+    } catch (error) {
+      remove();
+      throw error;
+    }
+  }
+
+  /** Its file says this from now on; nobody is told. */
+  write(yaml: string): void {
+    writeFileSync(join(this.#folder, 'test.yaml'), yaml);
+  }
+
+  /** The same, and somebody asks for a reload. */
+  reload(yaml: string): Promise<ReloadResult> {
+    this.write(yaml);
+    return this.sidecar.reload('request');
   }
 
   get port(): number {
@@ -123,6 +156,7 @@ export class TestSidecar {
   }
 
   stop(): Promise<void> {
+    rmSync(this.#folder, { recursive: true, force: true });
     return this.sidecar.stop();
   }
 }

@@ -5,6 +5,7 @@ import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Operations } from '../../../src/admin/routes.ts';
 import { AdminServer, type AdminServerOptions } from '../../../src/admin/server.ts';
 import type { OriginSnapshot } from '../../../src/telemetry/snapshot.ts';
 import { until } from '../../support/until.ts';
@@ -31,6 +32,7 @@ async function serve(
     ready: () => ({ ready: true, state: { draining: false }, detail: { exchanges: 0 } }),
     metrics: async () => ({ body: 'up 1\n', contentType: 'text/plain; version=0.0.4' }),
     origins: () => [origin],
+    operations: null,
     paths: 'all',
     token: null,
     hosts: [],
@@ -50,10 +52,11 @@ interface Got {
 async function ask(
   port: number,
   path: string,
-  options: { method?: string; headers?: Record<string, string>; agent?: Agent } = {},
+  options: { method?: string; headers?: Record<string, string>; agent?: Agent; body?: string } = {},
 ): Promise<Got> {
-  const outgoing = request({ host: '127.0.0.1', port, path, ...options });
-  outgoing.end();
+  const { body: sent, ...rest } = options;
+  const outgoing = request({ host: '127.0.0.1', port, path, ...rest });
+  outgoing.end(sent);
   const [response] = await once(outgoing, 'response');
   let body = '';
   for await (const chunk of response) body += chunk;
@@ -119,7 +122,7 @@ test('an unknown path is answered with the list', async (t) => {
   }
 });
 
-test('no method but GET and HEAD is taken, CONNECT included', async (t) => {
+test('where nothing is to be done no method but GET and HEAD is taken, CONNECT included', async (t) => {
   const { port } = await serve(t);
   for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE']) {
     const { status, headers } = await ask(port, '/livez', { method });
@@ -403,6 +406,7 @@ test('close is harmless before listen and a second time', async () => {
     ready: () => ({ ready: true, state: {}, detail: {} }),
     metrics: async () => ({ body: '', contentType: '' }),
     origins: () => [],
+    operations: null,
   };
   const server = new AdminServer({ ...sources, paths: 'all', token: null, hosts: [] });
   await server.close();
@@ -421,4 +425,137 @@ test('an address that is taken rejects with the plain error of Node', async (t) 
     port,
     address: '127.0.0.1',
   });
+});
+
+const ID = '01a2058b/%<>';
+
+/** What an operator did, in order. */
+function operations(done: string[]): Operations {
+  return {
+    config: () => ({
+      yaml: 'limits: {}\n',
+      values: { limits: {} },
+      from: { limits: 'default' },
+      restart: ['log.format'],
+    }),
+    exchanges: () => [],
+    timelines: (id) => (id === ID ? [{ requestId: id }] : []),
+    reload: async () => {
+      done.push('reload');
+      return done.length > 1
+        ? { ok: false, problems: ['a.yaml:1:1: no'] }
+        : { ok: true, changed: ['limits.exchanges'], restart: [], warnings: [] };
+    },
+    drain: () => void done.push('drain'),
+    force: (key, state) => {
+      if (key === 'http://b.example:80') return 'no circuit';
+      if (key !== origin.origin) return 'unknown';
+      done.push(`circuit ${state}`);
+      return origin;
+    },
+  };
+}
+
+const JSON_BODY = { 'content-type': 'application/json' };
+const CIRCUIT = `/origins/${encodeURIComponent(origin.origin)}/circuit`;
+
+test('what an operator may do is done by POST, with JSON or without a body', async (t) => {
+  const done: string[] = [];
+  const { port } = await serve(t, { operations: operations(done) });
+  const reloaded = await ask(port, '/reload', { method: 'POST' });
+  assert.equal(reloaded.status, 200);
+  assert.deepEqual(JSON.parse(reloaded.body), {
+    reloaded: true,
+    changed: ['limits.exchanges'],
+    restart: [],
+    warnings: [],
+  });
+  assert.equal((await ask(port, '/drain', { method: 'POST', headers: JSON_BODY })).status, 202);
+  const refused = await ask(port, '/reload', { method: 'POST', headers: JSON_BODY, body: '{}' });
+  assert.equal(refused.status, 422);
+  assert.deepEqual(JSON.parse(refused.body), { reloaded: false, problems: ['a.yaml:1:1: no'] });
+  const force = (path: string, body: string): Promise<Got> =>
+    ask(port, path, { method: 'POST', headers: { 'content-type': 'application/json; charset=utf-8' }, body });
+  for (const state of ['open', 'closed', 'auto']) {
+    const { status, body } = await force(CIRCUIT, JSON.stringify({ state }));
+    assert.deepEqual([status, JSON.parse(body)], [200, origin]);
+  }
+  assert.deepEqual(done, ['reload', 'drain', 'reload', 'circuit open', 'circuit closed', 'circuit auto']);
+  const unknown = encodeURIComponent('http://c.example:80');
+  assert.equal((await force(`/origins/${unknown}/circuit`, '{"state":"open"}')).status, 404);
+  const without = encodeURIComponent('http://b.example:80');
+  assert.equal((await force(`/origins/${without}/circuit`, '{"state":"open"}')).status, 409);
+  for (const body of ['{"state":"ajar"}', '{}', '[]', 'null', '"open"', ''])
+    assert.equal((await force(CIRCUIT, body)).status, 422, body);
+  for (const body of ['{', 'state=open']) assert.equal((await force(CIRCUIT, body)).status, 400, body);
+  assert.equal(done.length, 6);
+});
+
+test('nothing is done by GET, for another site, in another type, with a large body, or without the token', async (t) => {
+  const done: string[] = [];
+  const open = await serve(t, { operations: operations(done) });
+  const guarded = await serve(t, { operations: operations(done), token: TOKEN });
+  for (const path of ['/reload', '/drain', CIRCUIT]) {
+    for (const method of ['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']) {
+      const { status, headers } = await ask(open.port, path, { method });
+      assert.deepEqual([status, headers.allow], [405, 'POST'], `${method} ${path}`);
+    }
+    const refused: readonly (readonly [number, Record<string, string>, string])[] = [
+      [403, { ...JSON_BODY, origin: 'https://evil.example' }, '{"state":"open"}'],
+      [403, { ...JSON_BODY, origin: 'null' }, '{"state":"open"}'],
+      [403, { ...JSON_BODY, 'sec-fetch-site': 'cross-site' }, '{"state":"open"}'],
+      [403, { ...JSON_BODY, 'sec-fetch-site': 'same-site' }, '{"state":"open"}'],
+      [403, { ...JSON_BODY, host: 'evil.example' }, '{"state":"open"}'],
+      // What a form or a simple request can send without being asked first.
+      [415, { 'content-type': 'text/plain' }, '{"state":"open"}'],
+      [415, { 'content-type': 'text/plain' }, ''],
+      [415, { 'content-type': 'application/x-www-form-urlencoded' }, 'state=open'],
+      [415, { 'content-type': 'multipart/form-data; boundary=x' }, '--x--'],
+      [415, { 'content-type': 'application/jsonp' }, '{}'],
+      [415, {}, '{"state":"open"}'],
+      [413, { ...JSON_BODY, 'content-length': '65537' }, 'x'.repeat(65_537)],
+      [413, { ...JSON_BODY, 'transfer-encoding': 'chunked' }, 'x'.repeat(65_537)],
+    ];
+    for (const [expected, headers, body] of refused) {
+      const { status } = await ask(open.port, path, { method: 'POST', headers, body });
+      assert.equal(status, expected, `${path} ${JSON.stringify(headers)}`);
+    }
+    for (const authorization of [{}, { authorization: `Bearer ${TOKEN}x` }]) {
+      const headers = { ...JSON_BODY, ...authorization };
+      const { status } = await ask(guarded.port, path, { method: 'POST', headers, body: '{"state":"open"}' });
+      assert.equal(status, 401, path);
+    }
+    const telemetry = await serve(t, { operations: operations(done), paths: 'telemetry' });
+    assert.equal((await ask(telemetry.port, path, { method: 'POST' })).status, 404);
+  }
+  assert.deepEqual(done, []);
+  const headers = { ...JSON_BODY, authorization: `Bearer ${TOKEN}` };
+  assert.equal((await ask(guarded.port, '/reload', { method: 'POST', headers })).status, 200);
+});
+
+test('the configuration is text, or JSON for who asks for it, and an exchange is found by its ID', async (t) => {
+  const { port } = await serve(t, { operations: operations([]) });
+  const { body, headers } = await ask(port, '/config');
+  assert.equal(body, '# after a restart only: log.format\nlimits: {}\n');
+  assert.equal(headers['content-type'], 'text/plain; charset=utf-8');
+  assert.deepEqual(JSON.parse((await ask(port, '/config?format=json')).body), {
+    config: { limits: {} },
+    from: { limits: 'default' },
+    restart: ['log.format'],
+  });
+  assert.deepEqual(JSON.parse((await ask(port, '/exchanges')).body), { exchanges: [] });
+  const found = await ask(port, `/exchanges/${encodeURIComponent(ID)}`);
+  assert.deepEqual(JSON.parse(found.body), { exchanges: [{ requestId: ID }] });
+  for (const path of ['/exchanges/other', '/exchanges/', '/exchanges/%ff', '/exchanges/a/b', '/exchanges/*'])
+    assert.equal((await ask(port, path)).status, 404, path);
+});
+
+test('a token that is exchanged counts from the next request on', async (t) => {
+  const { port, server } = await serve(t, { token: TOKEN });
+  const other = TOKEN.replace('aZ', 'bZ');
+  const status = async (token: string): Promise<number> =>
+    (await ask(port, '/origins', { headers: { authorization: `Bearer ${token}` } })).status;
+  assert.deepEqual([await status(TOKEN), await status(other)], [200, 401]);
+  server.setAskers(other, []);
+  assert.deepEqual([await status(TOKEN), await status(other)], [401, 200]);
 });

@@ -468,7 +468,7 @@ test('the admin listener leaves loopback only with a token that cannot be guesse
   const { admin, listen } = loadTexts([
     `${elsewhere}admin: { token: 0123456789abcdef, hosts: [A.Internal.] }`,
   ]).config;
-  assert.deepEqual(admin, { token: '0123456789abcdef', hosts: ['a.internal'] });
+  assert.deepEqual(admin, { token: '0123456789abcdef', hosts: ['a.internal'], exchanges: 256 });
   assert.equal(listen.admin.host, '0.0.0.0');
   for (const token of [
     '0123456789abcde',

@@ -316,3 +316,25 @@ function tickingBy(ms: number): () => number {
   let now = 10_000;
   return () => (now += ms);
 }
+
+test('routes that have gone keep their series until new ones need the place, and come back as new', async (t) => {
+  t.mock.method(performance, 'now', tickingBy(2_000));
+  const metrics = metricsOf(() => nothing, ['default', 'gone', 'stays']);
+  const count = async (route: string): Promise<number | undefined> => {
+    const line = (await metrics.render()).match(
+      new RegExp(`^outrigger_exchange_duration_seconds_count\\{route="${route}"\\} (\\d+)$`, 'm'),
+    );
+    return line === null ? undefined : Number(line[1]);
+  };
+  metrics.exchangeFinished(finished({ route: 'gone' }));
+  metrics.exchangeFinished(finished({ route: 'stays' }));
+  const many = Array.from({ length: 254 }, (_, i) => `r${i}`);
+  metrics.setRoutes(['default', 'stays', ...many.slice(0, 253)]);
+  assert.deepEqual([await count('gone'), await count('stays'), await count('r252')], [1, 1, 0]);
+  metrics.setRoutes(['default', 'stays', ...many]);
+  assert.deepEqual([await count('gone'), await count('stays'), await count('r253')], [undefined, 1, 0]);
+  assert.doesNotMatch(await metrics.render(), /route="gone"/);
+  metrics.setRoutes(['default', 'stays', 'gone']);
+  metrics.exchangeFinished(finished({ route: 'gone' }));
+  assert.deepEqual([await count('gone'), await count('r0')], [1, undefined]);
+});

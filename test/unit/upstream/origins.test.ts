@@ -84,3 +84,52 @@ test('one that is forgotten while it has a connection is the same again when it 
   assert.notEqual(second, first);
   second.release();
 });
+
+const settled = { breakers: new Set<BreakerPolicy>(), key: () => true, redial: false };
+
+test('origins that nobody can ask for any more go at once, and those in use when they are not', () => {
+  const it = origins(10);
+  used(it, 'a', 'b');
+  const inUse = it.enter('c');
+  it.settle({ ...settled, key: (key) => key === 'a' });
+  assert.deepEqual(
+    ['a', 'b', 'c'].map((key) => it.get(key) !== undefined),
+    [true, false, true],
+  );
+  inUse.release();
+  it.settle({ ...settled, key: (key) => key === 'a' });
+  assert.equal(it.get('c'), undefined);
+});
+
+test('circuits of breakers that are no more go, their openings are counted on, and the word of an operator holds', () => {
+  const it = origins(10);
+  const origin = it.enter('a');
+  const other = { ...breaker };
+  origin.circuit(breaker).tryAcquire()?.end('failure');
+  assert.equal(it.snapshot()[0]?.circuit, 'open');
+  it.settle({ ...settled, breakers: new Set([other]) });
+  assert.deepEqual([it.snapshot()[0]?.circuit, it.snapshot()[0]?.circuitOpenings], [null, 1]);
+  assert.equal(origin.force('open'), false, 'there is none');
+  assert.equal(origin.circuit(other).state, 'closed');
+  assert.equal(origin.force('open'), true);
+  it.settle({ ...settled, breakers: new Set([breaker]) });
+  assert.equal(origin.circuit(breaker).state, 'open');
+  assert.equal(origin.remembered, true);
+  origin.force('auto');
+  assert.equal(origin.circuit(breaker).state, 'closed');
+  it.close();
+});
+
+test('a lower limit makes those go that were unused for longest, and none that is in use', () => {
+  const it = origins(4);
+  const inUse = it.enter('a');
+  used(it, 'b', 'c', 'd');
+  it.setLimit(2);
+  assert.deepEqual(
+    ['a', 'b', 'c', 'd'].map((key) => it.get(key) !== undefined),
+    [true, false, false, true],
+  );
+  it.setLimit(0);
+  assert.equal(it.snapshot().length, 1);
+  inUse.release();
+});

@@ -176,3 +176,19 @@ test('who is not verified is shown as long as it is so', (t) => {
   t.mock.timers.tick(1);
   assert.deepEqual(profiles.snapshot(), { insecure: [], stale: [] });
 });
+
+test('with other routes, equal settings keep their profile and others get a suffix that was never there', () => {
+  const first = routesOf('tls: { servername: a }', 'tls: { servername: b }');
+  const profiles = new TlsProfiles(roots, first);
+  const second = routesOf('tls: { servername: c }', 'tls: { servername: a }', 'http2: false');
+  const prepared = profiles.prepare(second, 2);
+  assert.equal(profiles.of(second[0] as Route).suffix, '', 'nothing has changed yet');
+  profiles.adopt(prepared);
+  assert.deepEqual(
+    second.map((route) => profiles.of(route).suffix),
+    ['#r0~2', '#r0', ''],
+  );
+  assert.equal(profiles.of(second[1] as Route), profiles.of(first[0] as Route));
+  assert.equal(profiles.of(first[1] as Route).suffix, '#r1', 'exchanges under way have theirs');
+  assert.deepEqual(profiles.suffixes, ['#r0~2', '#r0']);
+});
