@@ -26,6 +26,8 @@ import { SlowPeers } from './downstream/slow-peers.ts';
 import { TargetReader } from './downstream/target.ts';
 import { OutriggerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import { explainQuery } from './explanation/explain-query.ts';
+import { Explainer } from './explanation/explanation.ts';
 import { breakersOf, Generation, keyTest, type Lasting, policiesOf } from './generation.ts';
 import { pseudonymOf } from './headers/forwarding.ts';
 import { RandomPool, RequestIds } from './headers/request-id.ts';
@@ -137,6 +139,7 @@ export class Sidecar {
   /** Keys of what was read that count after a restart only. */
   #restart: readonly string[] = [];
   #disclosure: Disclosure | null = null;
+  #explainer: Explainer | null = null;
   /** Called whenever an exchange has finished and it was the last. */
   #onIdle: (() => void) | null = null;
   #tunnels = 0;
@@ -359,6 +362,7 @@ export class Sidecar {
     this.#loaded = loaded;
     this.#configAt = new Date();
     this.#disclosure = null;
+    this.#explainer = null;
     succession.settle();
     this.#profiles.adopt(prepared);
     this.#secrets.hold(config.secrets);
@@ -436,6 +440,14 @@ export class Sidecar {
     if (this.#loaded !== null) this.#reloads?.follow(this.#loaded.digests, watch ? intervalMs : null);
   }
 
+  /** Of the configuration that runs; made when somebody asks. */
+  #explained(): Explainer | null {
+    if (this.#loaded === null) return null;
+    const { written, provenance } = this.#loaded;
+    this.#explainer ??= new Explainer({ config: this.#config, written, provenance }, this.#addresses?.proxy);
+    return this.#explainer;
+  }
+
   #disclosed(): Disclosure | null {
     if (this.#loaded !== null) this.#disclosure ??= disclose(configSchema, this.#loaded.written);
     return this.#disclosure;
@@ -455,6 +467,10 @@ export class Sidecar {
       config: () => {
         const disclosed = this.#disclosed();
         return disclosed && { ...disclosed, restart: this.#restart };
+      },
+      explain: (query) => {
+        const explainer = this.#explained();
+        return explainer && explainQuery(explainer, query);
       },
       exchanges: () => this.#recent.list(),
       timelines: (id) => this.#recent.timelines(id),

@@ -47,10 +47,16 @@ interface ShownConfig {
   readonly restart: readonly string[];
 }
 
+type Explained =
+  | { readonly status: 200; readonly value: object }
+  | { readonly status: 400; readonly problem: string };
+
 /** For whoever runs the sidecar, and nobody else. */
 export interface Operations {
   /** Without its secrets; null: it is not known how it was written. */
   config(): ShownConfig | null;
+  /** What would become of a request; null: it is not known how the configuration was written. */
+  explain(query: string): Explained | null;
   /** The latest first. */
   exchanges(): readonly RecentExchange[];
   timelines(requestId: string): readonly object[];
@@ -158,6 +164,12 @@ function addOperations(table: Map<string, Endpoint>, operations: Operations): vo
     ),
   );
   table.set(
+    '/explain',
+    reading('what would become of a request, and why: ?method=GET&url=...&client=...', ({ query }) =>
+      explain(operations, query),
+    ),
+  );
+  table.set(
     '/exchanges',
     reading('the latest exchanges', () => json(200, { exchanges: operations.exchanges() })),
   );
@@ -237,6 +249,12 @@ function config(operations: Operations, query: URLSearchParams): Answer {
   if (query.get('format') === 'json') return json(200, { config: values, from, restart });
   // As text, so that a browser shows it.
   return { status: 200, contentType: TEXT, body: restartNote(restart) + yaml };
+}
+
+function explain(operations: Operations, query: URLSearchParams): Answer {
+  const explained = operations.explain(query.toString());
+  if (explained === null) return text(404, 'it is not known how the configuration was written');
+  return explained.status === 200 ? json(200, explained.value) : text(400, explained.problem);
 }
 
 function restartNote(restart: readonly string[]): string {

@@ -7,6 +7,7 @@ import { readAuthorityFiles } from '../certificates/authority-files.ts';
 import { inspectTlsFiles, TlsFileError } from '../certificates/tls-files.ts';
 import type { Config } from '../config/config.ts';
 import { lintFileLimit, openFilesMax } from '../config/file-limit.ts';
+import type { Provenance } from '../config/layers.ts';
 import { lint } from '../config/lint.ts';
 import { configFiles, type LoadOptions, loadConfig } from '../config/load.ts';
 import { openFiles } from '../config/open-files.ts';
@@ -17,6 +18,8 @@ export interface Inspected {
   readonly config: Config;
   /** What was written, merged, before routes inherit anything. */
   readonly written: MappingNode;
+  /** Where each effective value came from. */
+  readonly provenance: Provenance;
   /** In reading order. */
   readonly warnings: readonly Problem[];
 }
@@ -30,7 +33,7 @@ interface Finding {
 
 /** Throws a ConfigError with every problem. */
 export function inspect(options: LoadOptions): Inspected {
-  const { config, written } = loadConfig(options);
+  const { config, written, provenance } = loadConfig(options);
   const order = configFiles(options.files, options.env);
   const placed = ({ path, message }: Finding): Problem =>
     at(locate(written, path).node.place, `${formatPath(path)} ${message}`);
@@ -43,7 +46,7 @@ export function inspect(options: LoadOptions): Inspected {
     ...lintFileLimit(config, written, openFilesMax()),
     ...routes.warnings.map(placed),
   ];
-  return { config, written, warnings: sortProblems(warnings, order) };
+  return { config, written, provenance, warnings: sortProblems(warnings, order) };
 }
 
 function inspectRoutes({ routes }: Config, nowMs: number): { problems: Finding[]; warnings: Finding[] } {

@@ -4,6 +4,7 @@
  */
 import type { Config } from './config.ts';
 import type { Digests } from './file-watch.ts';
+import type { Provenance } from './layers.ts';
 import type { Problem } from './problem.ts';
 import type { MappingNode, Path, TreeNode } from './tree.ts';
 
@@ -12,6 +13,8 @@ export interface Loaded {
   readonly config: Config;
   /** What was written, merged, before routes inherit anything. */
   readonly written: MappingNode;
+  /** Where each effective value came from. */
+  readonly provenance: Provenance;
   readonly warnings: readonly Problem[];
   /** Its files, and what they held when they were read. */
   readonly digests: Digests;

@@ -69,3 +69,23 @@ test("an operator's word about a circuit holds until it is taken back", () =>
     assert.equal(JSON.parse((await ask(cast, circuit, { state: 'auto' })).body).circuit, 'closed');
     assert.deepEqual(await statuses(3), [500, 500, 503]);
   }));
+
+test('a request is explained by the configuration that runs, and by the next one after a reload', () =>
+  stage('routes: [{ name: before, match: { hosts: [api.example] } }]', async (cast) => {
+    const query = `/explain?method=POST&url=${encodeURIComponent('http://api.example/v1')}`;
+    const routeOf = async (): Promise<string> => {
+      const { status, body } = await ask(cast, query);
+      assert.equal(status, 200, body);
+      return body;
+    };
+    assert.match(await routeOf(), /"before"/);
+    const { ok } = await cast.sidecar.reload(
+      'routes: [{ name: after, match: { hosts: [api.example] }, access: deny }]',
+    );
+    assert.equal(ok, true);
+    const body = await routeOf();
+    assert.match(body, /"after"/);
+    assert.match(body, /access_denied/);
+    assert.doesNotMatch(body, /"before"/);
+    assert.equal((await ask(cast, '/explain?url=')).status, 400);
+  }));

@@ -333,6 +333,8 @@ ${BROKEN.map(
       '/origins',
       '/config',
       '/config?format=json',
+      '/explain?url=http://127.0.0.1:1/',
+      `/explain${QUERY}`,
       '/exchanges',
       `/exchanges/${sidecar.exchanges[0]?.requestId}`,
       `/${QUERY}`,

@@ -165,6 +165,7 @@ test('the telemetry listener has three paths under every name, and its readiness
     '/',
     '/origins',
     '/config',
+    '/explain',
     '/exchanges',
     '/reload',
     '/drain',
@@ -438,6 +439,10 @@ function operations(done: string[]): Operations {
       from: { limits: 'default' },
       restart: ['log.format'],
     }),
+    explain: (query) =>
+      query === 'url=http%3A%2F%2Fa%2F'
+        ? { status: 200, value: { route: 'a' } }
+        : { status: 400, problem: 'url is missing' },
     exchanges: () => [],
     timelines: (id) => (id === ID ? [{ requestId: id }] : []),
     reload: async () => {
@@ -548,6 +553,15 @@ test('the configuration is text, or JSON for who asks for it, and an exchange is
   assert.deepEqual(JSON.parse(found.body), { exchanges: [{ requestId: ID }] });
   for (const path of ['/exchanges/other', '/exchanges/', '/exchanges/%ff', '/exchanges/a/b', '/exchanges/*'])
     assert.equal((await ask(port, path)).status, 404, path);
+});
+
+test('a request is explained, or what is wrong with the question is', async (t) => {
+  const { port } = await serve(t, { operations: operations([]) });
+  const explained = await ask(port, '/explain?url=http://a/');
+  assert.deepEqual([explained.status, JSON.parse(explained.body)], [200, { route: 'a' }]);
+  const unclear = await ask(port, '/explain');
+  assert.deepEqual([unclear.status, unclear.body], [400, 'url is missing\n']);
+  assert.equal((await ask(port, '/explain?url=http://a/', { method: 'POST' })).status, 405);
 });
 
 test('a token that is exchanged counts from the next request on', async (t) => {
