@@ -67,5 +67,8 @@ crashOnUnhandledErrors();
 // Nobody reads any more: then there is nothing to say, and nothing to stumble over.
 for (const stream of [out, err]) stream.on('error', () => {});
 
+const code = await main();
+// A pipe takes 64 KiB at once; what is more than that waits for its reader.
+if (out.writableLength > 0) await new Promise((resolve) => out.write('', resolve));
 // What is still being resolved or closed does not hold the process back.
-process.exit(await main());
+process.exit(code);

@@ -141,7 +141,10 @@ export class AdminServer {
       return text(400, 'Host and Authorization may be there once');
     }
     if (this.#whole && !hostIsOurs(headers.host, socket.localAddress, this.#hosts)) {
-      return text(403, 'the Host header must be localhost or the address of this listener');
+      return text(
+        403,
+        'the Host header must be localhost, the address of this listener, or one of admin.hosts',
+      );
     }
     if (isOfAnotherSite(headers)) return text(403, 'another site may not ask');
     const url = request.url ?? '';

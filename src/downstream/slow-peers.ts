@@ -14,6 +14,9 @@ import type { BodyLimits } from '../policy/policy.ts';
 const LOOK_MS = 1_000;
 const LOOK_MS_MIN = 20;
 
+/** So many are looked at in one turn of the event loop. */
+const LOOKED_AT_ONCE = 256;
+
 /** So many are ended at once; then others have a turn. */
 const ENDED_AT_ONCE = 32;
 
@@ -26,12 +29,21 @@ const LOOKS = 5;
 /** The caller holds up what others wait for. */
 const BY_CALLER: ReadonlySet<Owing> = new Set<Owing>(['upload', 'stream', 'download']);
 
+/** A look that takes several turns. */
+interface Looking {
+  readonly left: SetIterator<Exchange>;
+  readonly spare: Exchange[];
+  /** When it began; monotone milliseconds. */
+  readonly now: number;
+}
+
 export class SlowPeers {
   readonly #live: ReadonlySet<Exchange>;
   #lookMs = LOOK_MS;
   #timer: NodeJS.Timeout | null = null;
   /** Those that could make place, as of the last look, the slowest last. */
   #spare: Exchange[] = [];
+  #looking: Looking | null = null;
   /** Too slow, and yet to be ended. */
   #late: Exchange[] = [];
 
@@ -75,19 +87,37 @@ export class SlowPeers {
       this.#spare = [];
       return;
     }
-    const now = performance.now();
-    const spare: Exchange[] = [];
-    for (const exchange of this.#live) {
+    // The last look is not over yet.
+    if (this.#looking !== null) return;
+    this.#looking = { left: this.#live.values(), spare: [], now: performance.now() };
+    this.#lookOn();
+  };
+
+  /** At some, and then others have a turn: ten thousand at once would hold up all the rest. */
+  #lookOn = (): void => {
+    const looking = this.#looking as Looking;
+    const { left, spare, now } = looking;
+    for (let n = 0; n < LOOKED_AT_ONCE; n++) {
+      const { value: exchange, done } = left.next();
+      if (done === true) {
+        this.#looking = null;
+        this.#looked(spare);
+        return;
+      }
       const { flow } = exchange;
       if (flow === null || exchange.finished || exchange.aborted !== null) continue;
       const pace = paceOf(exchange, flow, now);
       if (pace === 'late') this.#late.push(exchange);
       else if (pace === 'slow' && flow.holds) spare.push(exchange);
     }
+    setImmediate(this.#lookOn);
+  };
+
+  #looked(spare: Exchange[]): void {
     this.#endLate();
     this.#spare = spare.sort((a, b) => slownessOf(a) - slownessOf(b));
     if (spare.length > 0) this.#relieve();
-  };
+  }
 
   #endLate = (): void => {
     for (const { flow, route, finished, aborted } of this.#late.splice(0, ENDED_AT_ONCE)) {

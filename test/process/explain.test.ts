@@ -62,6 +62,18 @@ test('schema prints what is checked in beside the examples', async (t) => {
   assert.equal(stdout, readFileSync(join(ROOT, 'config/outrigger.schema.json'), 'utf8'));
 });
 
+test('what a pipe cannot hold is printed all the same when its reader comes late', async (t) => {
+  const line = '"$0" "$1" schema | { sleep 1; cat; }';
+  const child = spawn('sh', ['-c', line, process.execPath, MAIN], { env: environment() });
+  endWith(t, child);
+  let stdout = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    stdout += chunk;
+  });
+  await once(child, 'close');
+  assert.equal(stdout, readFileSync(join(ROOT, 'config/outrigger.schema.json'), 'utf8'));
+});
+
 test('diff ends with 0, 1 or 2, as diff(1) does', async (t) => {
   const old = file(t, OLD);
   const same = await outrigger(t, ['diff', old, `${file(t, '')}:${file(t, OLD)}`]);
