@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SecureContext } from 'node:tls';
 import type { Operations, Readiness } from './admin/routes.ts';
 import { AdminServer } from './admin/server.ts';
-import { defaultBundlePath } from './certificates/bundle.ts';
+import { defaultBundlePath, removeBundle } from './certificates/bundle.ts';
 import { type Interception, openInterception } from './certificates/interception.ts';
 import { TlsFileError } from './certificates/tls-files.ts';
 import { applicable, changes } from './config/change.ts';
@@ -138,6 +138,8 @@ export class Sidecar {
   #configAt = new Date();
   /** Keys of what was read that count after a restart only. */
   #restart: readonly string[] = [];
+  /** Written by us at the default place, and of no use after us. */
+  #spareBundle: string | null = null;
   #disclosure: Disclosure | null = null;
   #explainer: Explainer | null = null;
   /** Called whenever an exchange has finished and it was the last. */
@@ -315,6 +317,8 @@ export class Sidecar {
     try {
       const path = intercept.bundle ?? defaultBundlePath(port);
       const { truststorePath, count } = this.#interception.writeBundle(path);
+      // Its authority dies with the process, and nobody else chose the place.
+      if (intercept.bundle === null && intercept.ca === null) this.#spareBundle = path;
       this.#sink.log.info(
         { bundle: path, truststore: truststorePath, certificates: count },
         'certificates written',
@@ -529,6 +533,9 @@ export class Sidecar {
   /** Ends now: what is still under way is cut, and logged. */
   async stop(): Promise<void> {
     this.#started = false;
+    // While the port is still ours, for the next sidecar on it writes its own there.
+    if (this.#spareBundle !== null) removeBundle(this.#spareBundle);
+    this.#spareBundle = null;
     this.#reloads?.close();
     this.#profiles.close();
     this.#secrets.close();

@@ -20,6 +20,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   type Stats,
   statSync,
   unlinkSync,
@@ -51,6 +52,11 @@ export function defaultBundlePath(port: number): string {
 
 export function truststorePathOf(path: string): string {
   return `${path.replace(/\.(?:pem|crt|cer)$/, '')}.jks`;
+}
+
+/** Both forms of it, as far as they are there. */
+export function removeBundle(path: string): void {
+  for (const file of [path, truststorePathOf(path)]) rmSync(file, { force: true });
 }
 
 /** Writes both files; `certificate` is the authority's, PEM. Throws with the path and the reason. */

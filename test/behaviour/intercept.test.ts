@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls';
+import { defaultBundlePath, truststorePathOf } from '../../src/certificates/bundle.ts';
 import { type Cast, stage } from '../support/cast.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { helloOfNode } from '../support/client-hello.ts';
@@ -439,4 +440,14 @@ test('a reload whose route is the first to intercept makes an authority and its 
       lookup: (_host, callback) => callback(null, ['127.0.0.1']),
     },
   );
+});
+
+test('a bundle at the default place is gone with the authority that made it', async () => {
+  let path = '';
+  const routes = '{ routes: [{ name: i, match: { hosts: [a.example] }, https: intercept }] }';
+  await stage(routes, async ({ sidecar }) => {
+    path = defaultBundlePath(sidecar.port);
+    assert.deepEqual([path, truststorePathOf(path)].map(existsSync), [true, true]);
+  });
+  assert.deepEqual([path, truststorePathOf(path)].map(existsSync), [false, false]);
 });
