@@ -56,6 +56,13 @@ function written(value: unknown): string {
   return value === '' ? '""' : String(value);
 }
 
+test('what waits is the program of the image', () => {
+  const [, entry = '[]'] = /^ENTRYPOINT (.*)$/m.exec(read('../Dockerfile')) ?? [];
+  const words = JSON.parse(entry) as string[];
+  const { wait } = (VALUES as { sidecar: { wait: string[] } }).sidecar;
+  assert.deepEqual([wait[0], wait[1], wait[2]], [words[0], words.at(-1), 'wait']);
+});
+
 test('every value of values.yaml is in the schema, and every one of the schema has a default', () => {
   const paths = (value: unknown, schema: Schema | undefined, above: readonly string[]): string[] => {
     if (schema?.properties === undefined) return [above.join('.')];
