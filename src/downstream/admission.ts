@@ -105,7 +105,7 @@ export class Admission {
     const { clients } = this.#options;
     if (clients === null) return null;
     // Who opened a tunnel is who sends what is inside.
-    return inside === null ? clients.identify(rawHeaders, socket) : clients.named(inside.clientName);
+    return inside === null ? clients.identify(rawHeaders, socket) : clients.within(socket);
   }
 
   /** What is denied, unless that is only to be reported. */

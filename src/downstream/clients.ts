@@ -123,7 +123,23 @@ export class Clients {
     return caller;
   }
 
-  /** By the name that a tunnel has kept. */
+  /** Who opened the tunnel that this connection is in, by what was shown then, which may be nobody's now. */
+  within(inner: Socket): Caller {
+    let socket: CallerSocket = inner;
+    for (let next = beneathOf(socket); next !== null; next = beneathOf(socket)) socket = next;
+    const shown = socket[SHOWN];
+    if (shown === undefined) return NOBODY;
+    let { caller } = shown;
+    if (shown.by !== this) {
+      const { value } = shown;
+      const address = addressOf(socket);
+      caller = value === null ? this.#byAddress(address) : this.#byCredentials(value, address);
+      socket[SHOWN] = { value, caller, by: this };
+    }
+    return caller.client === null ? NOBODY : caller;
+  }
+
+  /** By the name that an exchange has kept. */
   named(name: string | null): Caller {
     return this.#clients.find((client) => client.name === name)?.caller ?? NOBODY;
   }

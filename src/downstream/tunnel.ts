@@ -271,7 +271,7 @@ export class Tunnel implements OpeningListener {
       this.#finish('completed', null, reason);
       const target = targets.secure(exchange.target as Target);
       const protocol = secured.alpnProtocol === 'h2' ? 'http2' : 'http';
-      const inside: Inside = { target, via: 'intercept', clientName: exchange.clientName };
+      const inside: Inside = { target, via: 'intercept' };
       secured.once('close', () => {
         if (!inside.used) interceptor.unused(exchange);
       });
@@ -301,7 +301,7 @@ export class Tunnel implements OpeningListener {
     this.#settle();
     this.#far?.kill();
     this.#finish('completed', null, 'plain HTTP inside');
-    const inside: Inside = { target, via: 'forward', clientName: this.#exchange.clientName };
+    const inside: Inside = { target, via: 'forward' };
     this.#inside.takeInside(this.#socket, protocol, this.#opening.kept, inside);
   }
 

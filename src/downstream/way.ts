@@ -18,8 +18,6 @@ import type { TargetReader } from './target.ts';
 export interface Inside {
   readonly target: Target;
   readonly via: 'intercept' | 'forward';
-  /** Of the client that opened it; null: nobody known. */
-  readonly clientName: string | null;
   /** A request has come. */
   used?: boolean;
 }

@@ -170,7 +170,7 @@ export class Decider {
   /** A request inside a tunnel that is intercepted. */
   inside(method: string, path: string, { target, client }: Decision): Decision {
     const secure = this.#targets.secure(target as Target);
-    return this.request(method, path, client, { target: secure, via: 'intercept', clientName: client });
+    return this.request(method, path, client, { target: secure, via: 'intercept' });
   }
 
   /** Why an address may not be dialled by that route; null: it may. */

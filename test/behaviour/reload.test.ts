@@ -114,6 +114,26 @@ test('a request inside a tunnel that is open meets the new access when it comes'
     assert.equal(origin.seen.length, 1);
   }));
 
+test('a request inside a tunnel that is open is of nobody once what opened it is no longer right', () =>
+  stage('', async (cast) => {
+    const origin = await cast.origin(answer(200, 'in'));
+    const settings = (password: string): string =>
+      `{ access: { clients: known, tunnelPorts: [${origin.port}] }, ` +
+      `clients: [{ name: job, username: job, password: ${password} }] }`;
+    await reload(cast, settings('first'));
+    const raw = await cast.raw(3);
+    const shown = `Proxy-Authorization: Basic ${Buffer.from('job:first').toString('base64')}`;
+    raw.write(`CONNECT 127.0.0.1:${origin.port} HTTP/1.1\r\nHost: x\r\n${shown}\r\n\r\n`);
+    await raw.until((text) => text.includes('\r\n\r\n'));
+    const request = `GET / HTTP/1.1\r\nHost: 127.0.0.1:${origin.port}\r\n\r\n`;
+    raw.write(request);
+    await raw.until((text) => text.endsWith('in\r\n0\r\n\r\n'));
+    await reload(cast, settings('second'));
+    raw.write(request);
+    await raw.until((text) => text.includes('http_request_denied'));
+    assert.equal(origin.seen.length, 1);
+  }));
+
 test('an open tunnel, an upload and a wait for a retry go on, each by what it began with', () =>
   stage('policy: { retry: { attempts: 2, backoff: { initial: 50ms, max: 50ms } } }', async (cast) => {
     const origin = await cast.origin((request, response, seen) => {
