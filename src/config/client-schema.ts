@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { isCidr } from './address.ts';
 import { integer, keep, list, text } from './field.ts';
 import { nearest } from './nearest.ts';
+import { unique } from './unique.ts';
 
 export const isClientName = (it: string): boolean => /^[a-z0-9][a-z0-9._-]{0,62}$/.test(it);
 
@@ -85,29 +86,11 @@ const clientList = list(
 
 type Clients = v.InferOutput<typeof clientList>;
 
-/** Reports every client that has a name or a username which an earlier one has already. */
-const unique = (key: 'name' | 'username') =>
-  v.rawCheck<Clients>(({ dataset, addIssue }) => {
-    const items = dataset.value as readonly { readonly [key]?: unknown }[];
-    if (!Array.isArray(items)) return;
-    const known = new Map<string, number>();
-    for (const [i, item] of items.entries()) {
-      const value = item?.[key];
-      if (typeof value !== 'string') continue;
-      const first = known.get(value);
-      if (first === undefined) {
-        known.set(value, i);
-        continue;
-      }
-      const path: [v.ArrayPathItem, v.ObjectPathItem] = [
-        { type: 'array', origin: 'value', input: items, key: i, value: item },
-        { type: 'object', origin: 'value', input: { ...item }, key, value },
-      ];
-      addIssue({ message: `must be unique, and clients[${first}] has the same`, path });
-    }
-  });
-
-export const clients = v.pipe(clientList, unique('name'), unique('username'));
+export const clients = v.pipe(
+  clientList,
+  unique<Clients>('clients', 'name'),
+  unique<Clients>('clients', 'username'),
+);
 
 /** Something wrong at the place of a name. */
 export interface UnknownClient {

@@ -8,6 +8,7 @@ import { isClientName } from './client-schema.ts';
 import { choice, duration, flag, integer, keep, list, section, text } from './field.ts';
 import { isFieldValue, isToken } from './header-field.ts';
 import { fieldName, policy } from './policy-schema.ts';
+import { unique } from './unique.ts';
 import { DAY, HOUR } from './units.ts';
 
 /** RFC 9110, section 9.1: methods are case-sensitive, so a lower-case `post` would never match. */
@@ -301,26 +302,4 @@ const routeList = list('The first route that matches wins; what matches none has
 
 type Routes = v.InferOutput<typeof routeList>;
 
-/** Reports every route that has a name or a prefix which an earlier one has already. */
-const unique = (key: 'name' | 'prefix') =>
-  v.rawCheck<Routes>(({ dataset, addIssue }) => {
-    const items = dataset.value as readonly { readonly [key]?: unknown }[];
-    if (!Array.isArray(items)) return;
-    const known = new Map<string, number>();
-    for (const [i, item] of items.entries()) {
-      const value = item?.[key];
-      if (typeof value !== 'string') continue;
-      const first = known.get(value);
-      if (first === undefined) {
-        known.set(value, i);
-        continue;
-      }
-      const path: [v.ArrayPathItem, v.ObjectPathItem] = [
-        { type: 'array', origin: 'value', input: items, key: i, value: item },
-        { type: 'object', origin: 'value', input: { ...item }, key, value },
-      ];
-      addIssue({ message: `must be unique, and routes[${first}] has the same`, path });
-    }
-  });
-
-export const routes = v.pipe(routeList, unique('name'), unique('prefix'));
+export const routes = v.pipe(routeList, unique<Routes>('routes', 'name'), unique<Routes>('routes', 'prefix'));
