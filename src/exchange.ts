@@ -199,6 +199,18 @@ export type Dispatch<R> = (exchange: Exchange) => Promise<R>;
 /** A layer wraps a dispatch in another of the same shape. */
 export type Layer<R> = (next: Dispatch<R>) => Dispatch<R>;
 
+/** Where a body comes from: it flows from the moment on in which somebody listens. */
+export interface BodySource {
+  /** Behind the body, as a flat list; whole before its end is told. */
+  readonly trailers?: readonly string[];
+  on(event: 'data', listener: (chunk: Buffer) => void): unknown;
+  on(event: 'end', listener: () => void): unknown;
+  off(event: 'data', listener: (chunk: Buffer) => void): unknown;
+  off(event: 'end', listener: () => void): unknown;
+  pause(): unknown;
+  resume(): unknown;
+}
+
 export class Exchange {
   readonly id: string;
   readonly traceId: string | null;

@@ -5,9 +5,10 @@
  */
 import type { Socket } from 'node:net';
 import type { OutriggerError } from '../errors.ts';
+import type { BodySource } from '../exchange.ts';
 import type { Inside } from './way.ts';
 
-export interface CallerRequest {
+export interface CallerRequest extends BodySource {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
   /** Flat raw list. */
@@ -20,17 +21,7 @@ export interface CallerRequest {
   readonly refusal?: OutriggerError | null;
   /** The body has come whole. */
   readonly complete: boolean;
-  /** Flat list; whole before the end of the body is told. */
-  readonly trailers: readonly string[];
   readonly socket: Socket;
-
-  // The body: it flows from the moment on in which somebody listens, and is thrown away where nobody does.
-  on(event: 'data', listener: (chunk: Buffer) => void): unknown;
-  on(event: 'end', listener: () => void): unknown;
-  off(event: 'data', listener: (chunk: Buffer) => void): unknown;
-  off(event: 'end', listener: () => void): unknown;
-  pause(): unknown;
-  resume(): unknown;
 }
 
 /** Whose response it is. */

@@ -6,7 +6,7 @@
  * hands them on; it reads no socket and answers nothing.
  */
 import type { Socket } from 'node:net';
-import { isNamed } from '../headers/field-names.ts';
+import { hasToken, isNamed } from '../headers/field-names.ts';
 import { settleFraming, takeContentLength, takeTransferEncoding } from '../headers/framing.ts';
 import { ChunkedReader } from '../http1/chunked-reader.ts';
 import type { HeadBounds, HeadFault } from '../http1/head-fault.ts';
@@ -118,7 +118,7 @@ export class Http1Request implements CallerRequest {
       const name = rawHeaders[i] as string;
       switch (name.length) {
         case 7:
-          if (isNamed(name, 'upgrade')) webSocket ||= lists(rawHeaders[i + 1] as string, 'websocket');
+          if (isNamed(name, 'upgrade')) webSocket ||= hasToken(rawHeaders[i + 1] as string, 'websocket');
           break;
         case 10:
           if (isNamed(name, 'connection')) {
@@ -126,9 +126,9 @@ export class Http1Request implements CallerRequest {
             if (isNamed(value, 'keep-alive')) keepAlive = true;
             else if (isNamed(value, 'close')) close = true;
             else {
-              keepAlive ||= lists(value, 'keep-alive');
-              close ||= lists(value, 'close');
-              upgrade ||= lists(value, 'upgrade');
+              keepAlive ||= hasToken(value, 'keep-alive');
+              close ||= hasToken(value, 'close');
+              upgrade ||= hasToken(value, 'upgrade');
             }
           }
           break;
@@ -157,10 +157,4 @@ export class Http1Request implements CallerRequest {
     } else
       this.isWebSocketHandshake = isModern && webSocket && upgrade && keys === 1 && this.method === 'GET';
   }
-}
-
-/** Whether a list of tokens has this one. */
-function lists(value: string, lower: string): boolean {
-  for (const one of value.split(',')) if (isNamed(one.trim(), lower)) return true;
-  return false;
 }

@@ -46,6 +46,14 @@ export function isNamed(name: string, lower: string): boolean {
   return true;
 }
 
+/** Whether a list of tokens, as of Connection or Upgrade, has this one. `lower` is lower case. */
+export function hasToken(list: string, lower: string): boolean {
+  if (isNamed(list, lower)) return true;
+  if (!list.includes(',')) return false;
+  for (const one of list.split(',')) if (isNamed(one.trim(), lower)) return true;
+  return false;
+}
+
 export function mayBeInTrailers(name: string): boolean {
   const lower = name.toLowerCase();
   return !NOT_IN_TRAILERS.has(lower) && !lower.startsWith('content-');

@@ -5,7 +5,7 @@
  * Keeps: RFC 9112, section 6.3 (in this order: no body, chunked, a length, the end of the connection), section
  * 6.1 (a Transfer-Encoding in HTTP/1.0 is faulty), section 9.3 (who keeps a connection open).
  */
-import { isNamed } from '../headers/field-names.ts';
+import { hasToken, isNamed } from '../headers/field-names.ts';
 import { type Framing, settleFraming, takeContentLength, takeTransferEncoding } from '../headers/framing.ts';
 import type { ResponseHead } from '../http1/response-head.ts';
 
@@ -28,8 +28,8 @@ export function framingOf({ fields, minorVersion }: ResponseHead): ResponseFrami
     switch (name.length) {
       case 10:
         if (!isNamed(name, 'connection')) break;
-        if (hasOption(fields[i + 1] as string, 'close')) closes = true;
-        else if (hasOption(fields[i + 1] as string, 'keep-alive')) framing.keepAlive = true;
+        if (hasToken(fields[i + 1] as string, 'close')) closes = true;
+        else if (hasToken(fields[i + 1] as string, 'keep-alive')) framing.keepAlive = true;
         break;
       case 14:
         if (isNamed(name, 'content-length')) takeContentLength(framing, fields[i + 1] as string);
@@ -49,11 +49,4 @@ export function framingOf({ fields, minorVersion }: ResponseHead): ResponseFrami
 /** Whether no body follows, whatever the fields say (RFC 9112, section 6.3, the first two rules). */
 export function isBodiless(method: string, status: number): boolean {
   return method === 'HEAD' || status === 204 || status === 304;
-}
-
-function hasOption(value: string, option: string): boolean {
-  if (isNamed(value, option)) return true;
-  if (!value.includes(',')) return false;
-  for (const one of value.split(',')) if (isNamed(one.trim(), option)) return true;
-  return false;
 }

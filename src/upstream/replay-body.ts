@@ -7,6 +7,7 @@
  * body of which nothing went out is intact whatever its size. What is larger than it may be is not passed on
  * from the piece on that makes it so. It knows no HTTP.
  */
+import type { BodySource } from '../exchange.ts';
 import { bodyPassed } from '../spent-buffers.ts';
 
 /** Bytes held for an attempt that reads slower than the caller writes. */
@@ -106,18 +107,6 @@ export class BodyReader implements AsyncIterableIterator<Buffer, undefined> {
     this.#stop = null;
     stop?.(OVER);
   }
-}
-
-/** Where a body comes from: it flows from the moment on in which somebody listens. */
-export interface BodySource {
-  /** Behind the body, as a flat list; whole before its end is told. */
-  readonly trailers?: readonly string[];
-  on(event: 'data', listener: (chunk: Buffer) => void): unknown;
-  on(event: 'end', listener: () => void): unknown;
-  off(event: 'data', listener: (chunk: Buffer) => void): unknown;
-  off(event: 'end', listener: () => void): unknown;
-  pause(): unknown;
-  resume(): unknown;
 }
 
 /** Of one body. */

@@ -1,23 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { defaultRoute } from '../../../src/policy/default-route.ts';
 import type { Policy, Route, RouteMatch } from '../../../src/policy/policy.ts';
 import { RouteTable } from '../../../src/policy/route.ts';
 
-const policy = {} as Policy;
+const base = defaultRoute({} as Policy, { default: 'allow', report: false });
 const route = (name: string, match: Partial<RouteMatch>): Route => ({
+  ...base,
   name,
-  match: { hosts: [], ports: [], methods: [], paths: [], clients: [], ...match },
-  access: 'allow',
-  report: false,
-  addresses: null,
-  https: null,
-  prefix: null,
-  origin: null,
-  tls: null,
-  http2: false,
-  credentials: null,
-  policy,
+  match: { ...base.match, ...match },
 });
 const fallback = route('default', {});
 const nameOf = (routes: Route[], method: string, host: string, port: number, path: string): string =>
