@@ -14,10 +14,10 @@ import { loadConfig } from '../src/config/load.ts';
 import { configSchema } from '../src/config/schema.ts';
 import { type Schema, schemaOf, shapeOf } from '../src/config/shape.ts';
 import { ERRORS } from '../src/errors.ts';
-import { Metrics } from '../src/telemetry/metrics.ts';
 import { CIRCUIT_OPENINGS, ORIGIN_LEVELS } from '../src/telemetry/origin-metrics.ts';
 import { ROUTE_COUNTS, ROUTE_DISTRIBUTIONS } from '../src/telemetry/route-metrics.ts';
 import { CALLERS, DROPPED, SIDECAR_COUNTS, SIDECAR_LEVELS } from '../src/telemetry/sidecar-metrics.ts';
+import { emptyMetrics } from './support/metrics-page.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const REGENERATE = 'regenerate it with: UPDATE_README=1 node --test test/documentation.test.ts';
@@ -54,19 +54,7 @@ function errorTable(): string {
 }
 
 async function metricTable(): Promise<string> {
-  const metrics = new Metrics({
-    version: '0.0.0',
-    routes: ['default'],
-    snapshot: () => ({
-      origins: [],
-      exchangesInFlight: 0,
-      connections: 0,
-      tunnels: 0,
-      replayBytes: 0,
-      callerConnections: 0,
-    }),
-    dropped: () => 0,
-  });
+  const metrics = emptyMetrics();
   const labels = new Map(
     [
       ...Object.values(ROUTE_COUNTS),

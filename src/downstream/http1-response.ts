@@ -9,7 +9,7 @@
  */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { isNamed } from '../headers/field-names.ts';
+import { hasToken, isNamed } from '../headers/field-names.ts';
 import { chunkLine, UnsafeField, writeFieldLines, writeHead } from '../http1/head-writer.ts';
 import { resetSocket } from '../socket-reset.ts';
 import type { CallerResponse, ResponseOwner } from './caller.ts';
@@ -71,7 +71,7 @@ export class Http1Response implements CallerResponse {
       const name = headers[i] as string;
       if (name.length === 10 && isNamed(name, 'connection')) {
         named = true;
-        if (/\bclose\b/i.test(headers[i + 1] as string)) this.last = true;
+        if (hasToken(headers[i + 1] as string, 'close')) this.last = true;
       } else if (name.length === 14 && isNamed(name, 'content-length')) length = true;
     }
     let more = '';

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadConfig } from '../../src/config/load.ts';
-import { Metrics } from '../../src/telemetry/metrics.ts';
+import { emptyMetrics } from '../support/metrics-page.ts';
 import { golden, only } from './chart.ts';
 import type { PrometheusRule } from './prometheus-operator.ts';
 
@@ -20,19 +20,7 @@ const OTHERS = [
 const SCRAPED = ['namespace', 'pod', 'job', 'container', 'le', 'phase'];
 
 async function page(): Promise<string> {
-  const metrics = new Metrics({
-    version: '0.0.0',
-    routes: ['default'],
-    snapshot: () => ({
-      origins: [],
-      exchangesInFlight: 0,
-      connections: 0,
-      tunnels: 0,
-      replayBytes: 0,
-      callerConnections: 0,
-    }),
-    dropped: () => 0,
-  });
+  const metrics = emptyMetrics();
   return metrics.render();
 }
 
