@@ -1,62 +1,102 @@
 /**
  * `npm run bench`: what an exchange costs, side by side with peers in one run. Each proxy runs alone on
- * one processor, origin and load on the other; rounds are interleaved, and what is compared is the CPU
- * time of the proxy's process as the kernel accounts for it, per exchange. Answers are checked first.
+ * one processor, origin and load on the other; answers are checked first, rounds are interleaved, and CPU time is
+ * that of the proxy's processes as the kernel accounts for it.
  *
- * Options: --rounds N (5), --seconds S (4) per round, --connections N (64).
+ * Options: --case NAME (several; all by default), --only PEER (several: the beginning of its name), --quick,
+ * --rounds N, --seconds S, --connections N, --json FILE, --strict: ends with 1 where a bar is missed.
  */
+import { writeFileSync } from 'node:fs';
+import { cpus, release, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Contender, median, runLoad, startOrigin } from './contender.ts';
+import { judge, type Verdict } from './bars.ts';
+import { Bench, type Case, type Plan } from './bench-context.ts';
+import { BULK } from './cases/bulk.ts';
+import { EXCHANGES } from './cases/exchanges.ts';
+import { Ground, PINNED } from './ground.ts';
+import { LOADER } from './load.ts';
+import { ORIGIN } from './origins.ts';
+import type { Result } from './result.ts';
+import { shown } from './rounds.ts';
+import { tableOf } from './table.ts';
+
+const CASES: readonly Case[] = [...EXCHANGES, BULK];
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '4' },
+    case: { type: 'string', multiple: true },
+    only: { type: 'string', multiple: true },
+    quick: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
     connections: { type: 'string', default: '64' },
-    only: { type: 'string' },
+    json: { type: 'string' },
+    strict: { type: 'boolean', default: false },
   },
 });
-const rounds = Number(values.rounds);
-const seconds = Number(values.seconds);
-const connections = Number(values.connections);
+const { quick, only } = values;
+const plan: Plan = {
+  rounds: Number(values.rounds ?? (quick ? 3 : 5)),
+  seconds: Number(values.seconds ?? (quick ? 1 : 2)),
+  connections: Number(values.connections),
+  quick,
+};
+const names = new Set(values.case ?? CASES.map(({ name }) => name));
+const unknown = [...names].filter((name) => !CASES.some((one) => one.name === name));
+if (unknown.length > 0) {
+  console.error(`no such case: ${unknown.join(', ')}; there are ${CASES.map(({ name }) => name).join(', ')}`);
+  process.exit(2);
+}
+const cases = CASES.filter(({ name }) => names.has(name));
 
-const origin = await startOrigin();
-const contenders = (
-  await Promise.all([
-    Contender.start('outrigger', 'outrigger.ts', origin.port),
-    Contender.start('http-proxy 1.18.1, bare', 'http-proxy-bare.ts', origin.port),
-    Contender.start('http-proxy 1.18.1, keep-alive agent', 'http-proxy-agent.ts', origin.port),
-  ])
-).filter((one) => values.only === undefined || one.name.startsWith(values.only));
+const say = (line: string): void => console.log(line);
+const ground = new Ground();
+const bench = new Bench(ground, plan, say, (peer) => only?.some((begin) => peer.startsWith(begin)) ?? true);
+const began = performance.now();
+const minutes = cases.reduce((sum, { estimate }) => sum + estimate(plan), 0) / 60;
+say(`${cases.map(({ name }) => name).join(', ')}: about ${minutes.toFixed(1)} minutes`);
+say(
+  `load: ${LOADER}; origin: ${ORIGIN}; ${PINNED ? 'proxies on one processor, all else on another' : 'nothing is pinned: no taskset, or one processor'}`,
+);
 
-try {
-  for (const one of contenders) {
-    await one.validate();
-    console.log(`${one.name}: answers well; ${(one.residentKiB() / 1024).toFixed(1)} MiB resident at rest`);
-  }
-  const results = new Map(contenders.map((one) => [one, { cpu: [] as number[], rate: [] as number[] }]));
-  for (let round = 0; round <= rounds; round++) {
-    for (const one of contenders) {
-      const before = one.cpuMicros();
-      const load = await runLoad(one, connections, round === 0 ? 1 : seconds);
-      const cpu = (one.cpuMicros() - before) / load.exchanges;
-      // The first round warms up.
-      if (round === 0) continue;
-      results.get(one)?.cpu.push(cpu);
-      results.get(one)?.rate.push(load.exchanges / load.seconds);
-      console.log(
-        `round ${round}: ${one.name}: ${cpu.toFixed(1)} µs/exchange, ${(load.exchanges / load.seconds).toFixed(0)}/s, p50 ${load.p50.toFixed(2)} ms, p99 ${load.p99.toFixed(2)} ms`,
-      );
-    }
-  }
-  const base = median(results.get(contenders[0] as Contender)?.cpu ?? []);
-  console.log(`\nsmall keep-alive GET, ${connections} connections, medians of ${rounds} rounds`);
-  for (const [one, { cpu, rate }] of results) {
-    console.log(
-      `${one.name.padEnd(40)} ${median(cpu).toFixed(1).padStart(7)} µs CPU/exchange ${median(rate).toFixed(0).padStart(7)}/s   outrigger costs ${(base / median(cpu)).toFixed(2)} of it   ${(one.residentKiB() / 1024).toFixed(0)} MiB`,
-    );
-  }
-} finally {
-  for (const one of contenders) one.stop();
-  origin.stop();
+const results = new Map<string, Result>();
+for (const { name, title, run } of cases) {
+  say(`\n== ${name}: ${title}`);
+  const { rows, notes = [] } = await run(bench);
+  results.set(name, { case: name, title, rows, notes });
+}
+
+say('\nmedians, and from the least to the most of all rounds\n');
+for (const result of results.values()) say(`${tableOf(result)}\n`);
+const verdicts = judge(results);
+for (const verdict of verdicts) say(lineOf(verdict));
+if (bench.missing.size > 0) say(`missing: ${[...bench.missing].join(', ')}`);
+
+const at = new Date().toISOString();
+const file =
+  values.json ?? join(tmpdir(), `outrigger-bench-${at.replaceAll(/[^\dT]/g, '').slice(0, 15)}.json`);
+const machine = {
+  processor: cpus()[0]?.model,
+  processors: cpus().length,
+  kernel: release(),
+  node: process.version,
+};
+const report = {
+  at,
+  machine,
+  plan,
+  load: LOADER,
+  origin: ORIGIN,
+  missing: [...bench.missing],
+  results: [...results.values()],
+  verdicts,
+};
+writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
+say(`${file}, after ${((performance.now() - began) / 60_000).toFixed(1)} minutes`);
+process.exit(values.strict && verdicts.some(({ met }) => met === false) ? 1 : 0);
+
+function lineOf({ bar, atMost, figure, met }: Verdict): string {
+  const verdict = met === null ? 'not measured' : met ? 'met' : 'NOT MET';
+  return `${verdict.padEnd(12)} ${bar}: ${figure === null ? '-' : shown(figure)}, at most ${shown(atMost)}`;
 }

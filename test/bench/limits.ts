@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { Agent } from 'node:http';
 import { call, RawCaller } from '../support/caller.ts';
 import { answer, HttpOrigin } from '../support/origin.ts';
-import { median } from './contender.ts';
+import { median } from './result.ts';
 
 const CALLERS = 500;
 const CONNECTIONS = 8;
@@ -21,7 +21,7 @@ const at = (values: readonly number[], share: number): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] ?? Number.NaN;
 
 async function startSidecar(queue: number): Promise<{ port: number; stop(): void }> {
-  const child = spawn(process.execPath, [new URL('outrigger.ts', import.meta.url).pathname], {
+  const child = spawn(process.execPath, [new URL('processes/sidecar.ts', import.meta.url).pathname], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...process.env,

@@ -11,7 +11,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { median } from './contender.ts';
+import { median } from './result.ts';
 
 const [slow = '10000', rounds = '3', seconds = '20', kinds = 'head,body,chunked,reader'] =
   process.argv.slice(2);
@@ -49,11 +49,15 @@ async function ask<T>(child: ChildProcess): Promise<T> {
   return answer;
 }
 
-const small = await start('patient-origin.ts');
-const big = await start('patient-origin.ts');
-const sidecar = await start('outrigger.ts');
-const elsewhere = await start('outrigger.ts');
-const load = fork(scriptOf('steady-load.ts'), [String(sidecar.port), String(small.port), String(RATE)]);
+const small = await start('processes/patient-origin.ts');
+const big = await start('processes/patient-origin.ts');
+const sidecar = await start('processes/sidecar.ts');
+const elsewhere = await start('processes/sidecar.ts');
+const load = fork(scriptOf('processes/steady-load.ts'), [
+  String(sidecar.port),
+  String(small.port),
+  String(RATE),
+]);
 
 const rssKib = (): number =>
   Number(
@@ -88,7 +92,7 @@ const say = (what: string, { done, p50, p99, max, failures }: Steady): void => {
 /** Resolves once they are there and have settled. */
 async function gather(port: number): Promise<ChildProcess[]> {
   const crowds = Array.from({ length: CROWDS }, (_, i) =>
-    fork(scriptOf('slow-crowd.ts'), [
+    fork(scriptOf('processes/slow-crowd.ts'), [
       String(port),
       String(SLOW / CROWDS),
       `127.0.0.${i + 2}`,

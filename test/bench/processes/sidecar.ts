@@ -2,9 +2,9 @@
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadConfig } from '../../src/config/load.ts';
-import { Sidecar } from '../../src/sidecar.ts';
-import { createLog } from '../../src/telemetry/log.ts';
+import { loadConfig } from '../../../src/config/load.ts';
+import { Sidecar } from '../../../src/sidecar.ts';
+import { createLog } from '../../../src/telemetry/log.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'outrigger-bench-'));
 const file = join(folder, 'bench.yaml');
