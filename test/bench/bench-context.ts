@@ -3,6 +3,9 @@ import type { Ground } from './ground.ts';
 import { installed, type Peer, type PeerKind, type Target } from './peers/peer.ts';
 import type { Result } from './result.ts';
 
+/** Of warming up, seconds: code is compiled as it is used. */
+export const WARM_S = 2;
+
 export interface Plan {
   readonly rounds: number;
   readonly seconds: number;
@@ -47,4 +50,4 @@ export class Bench {
 
 /** About as long as rounds of a plan take, seconds. */
 export const roundsOf = ({ rounds, seconds }: Plan, contestants: number): number =>
-  contestants * (rounds * (seconds + 0.3) + 2.3);
+  contestants * (rounds * (seconds + 0.3) + WARM_S + 1);

@@ -55,6 +55,13 @@ export class Peer {
     if (this.#logFile !== null) truncateSync(this.#logFile);
   }
 
+  /** In its own time: it writes what it has to write. */
+  async end(): Promise<void> {
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.kill('SIGTERM');
+    await ended;
+  }
+
   stop(): Promise<void> {
     return this.#ground.stop(this.#child);
   }
