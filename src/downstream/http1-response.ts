@@ -5,7 +5,7 @@
  * Keeps: RFC 9112, section 6.3 (no body for HEAD, 204 and 304; Content-Length, else chunked, else the end of the
  * connection, which is all that HTTP/1.0 knows), section 9.3 and 9.6 (what is said of the connection is what
  * becomes of it); RFC 9110, section 6.5 (trailers in chunked bodies only). A message that broke off never ends
- * like a whole one. It knows no exchange.
+ * like a whole one: its connection is reset. It knows no exchange.
  */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
@@ -160,8 +160,8 @@ export class Http1Response implements CallerResponse {
     const socket = this.#socket;
     if (socket.destroyed) return;
     this.flush();
-    // An end that only the connection's end tells must not look like one.
-    if (this.headersSent && this.#framing === 'close') resetSocket(socket);
+    // A FIN may be taken for the end: where only the connection's end tells it, and by clients that look at no length.
+    if (this.headersSent && this.#framing !== 'none') resetSocket(socket);
     else socket.destroy();
   }
 

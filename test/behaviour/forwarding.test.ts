@@ -359,6 +359,27 @@ for (const [what, response] of [
       assert.equal(line.status, 200);
     }));
 
+for (const [framing, response] of [
+  ['a Content-Length', 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf'],
+  ['chunks', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n'],
+] as const)
+  for (const how of ['a FIN', 'a reset'] as const)
+    test(`a response with ${framing} that ${how} of the origin breaks off is a reset for the caller, which may take a FIN for its end`, () =>
+      stage('', async (cast) => {
+        const origin = await cast.rawOrigin((socket) => eachHead(socket, () => socket.write(response)));
+        const caller = await cast.raw();
+        let reset = false;
+        caller.socket.on('error', ({ code }: NodeJS.ErrnoException) => (reset = code === 'ECONNRESET'));
+        caller.write(`GET ${origin.url}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
+        await caller.until((text) => text.includes('half'));
+        for (const socket of origin.connections.open)
+          if (how === 'a reset') socket.resetAndDestroy();
+          else socket.end();
+        await until(() => caller.closed || caller.ended, 'the cut');
+        assert.equal(reset, true);
+        assert.equal((await cast.sidecar.line()).outcome, 'truncated');
+      }));
+
 test('pipelined requests are sent up one at a time and answered in order', () =>
   stage('', async (cast) => {
     let underway = 0;
