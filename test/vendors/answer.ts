@@ -3,6 +3,7 @@
  *
  * - `/v1/records?page=1&size=50` is a list in pages, with `next` in the body and in Link, null on the last;
  * - `/v1/features/ID` is a row of numbers for a model;
+ * - `/v1/export` is 40 objects, one per line, of equal length: half of it is valid, too;
  * - everything else is an assessment: a score, a decision and the signals it rests on.
  */
 const SIGNALS = [
@@ -47,6 +48,16 @@ function records(vendor: string, url: URL, count: number): VendorAnswer {
   };
 }
 
+const EXPORTED = 40;
+
+function exported(vendor: string): VendorAnswer {
+  const line = (row: number): string => {
+    const id = `${vendor}-${String(row).padStart(2, '0')}`;
+    return `${JSON.stringify({ id, amount: 10_000 + (hashOf(`${vendor}/${row}`) % 90_000) })}\n`;
+  };
+  return { body: Array.from({ length: EXPORTED }, (_, row) => line(row)).join(''), link: null };
+}
+
 function features(vendor: string, row: string): VendorAnswer {
   const values = Array.from({ length: 8 }, (_, i) => [`${vendor}_${i}`, share(`${vendor}/${row}/${i}`)]);
   return { body: JSON.stringify({ vendor, row, features: Object.fromEntries(values) }), link: null };
@@ -75,6 +86,7 @@ function assessment(vendor: string, question: string): VendorAnswer {
 export function answerTo(vendor: string, target: string, question: string, count: number): VendorAnswer {
   const url = new URL(target, 'http://vendor.invalid');
   if (url.pathname === '/v1/records') return records(vendor, url, count);
+  if (url.pathname === '/v1/export') return exported(vendor);
   const [, row] = /^\/v1\/features\/([^/]+)$/.exec(url.pathname) ?? [];
   return row === undefined ? assessment(vendor, `${target} ${question}`) : features(vendor, row);
 }
