@@ -116,8 +116,9 @@ test('a room imports only the rooms that it may know; only sidecar.ts and genera
   /** `name`: as it likes; `name (type)`: types only. Each also knows itself. */
   const known: Readonly<Record<string, readonly string[]>> = {
     'main.ts': ['cli'],
-    cli: ['certificates', 'config', 'explanation', 'telemetry', 'sidecar.ts'],
+    cli: ['certificates', 'config', 'explanation', 'node-http.ts', 'telemetry', 'sidecar.ts'],
     'errors.ts': [],
+    'node-http.ts': [],
     'spent-buffers.ts': [],
     'socket-reset.ts': [],
     'exchange.ts': ['errors.ts (type)', 'policy (type)', 'upstream (type)'],
@@ -134,6 +135,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts and genera
       'exchange.ts',
       'headers',
       'http1',
+      'node-http.ts',
       'policy (type)',
       'response.ts (type)',
       'spent-buffers.ts',
@@ -147,6 +149,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts and genera
       'exchange.ts (type)',
       'headers',
       'http1',
+      'node-http.ts',
       'policy',
       'response.ts (type)',
       'spent-buffers.ts',
@@ -154,7 +157,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts and genera
       'telemetry (type)',
     ],
     telemetry: ['exchange.ts (type)'],
-    admin: ['config (type)', 'telemetry (type)'],
+    admin: ['config (type)', 'node-http.ts', 'telemetry (type)'],
     certificates: ['spent-buffers.ts'],
   };
   const rooms = new Set(SOURCES.map(roomOf));
@@ -183,7 +186,7 @@ test('downstream never imports upstream, not even its types, nor upstream downst
 
 test('only one file opens connections to origins, and it asks the address guard', () => {
   const dialling =
-    /import [^;]*\b(?:connect|createConnection|request|get|Agent|fetch)\b[^;]* from 'node:(?:net|tls|https?|http2|dgram)'/;
+    /import (?!type)[^;]*\b(?:connect|createConnection|request|get|Agent|fetch)\b[^;]* from '(?:node:(?:net|tls|https?|http2|dgram)|[./]+node-http\.ts)'|\bhttp2\(\)\.connect\(/;
   const dials = SOURCES.filter(
     (path) =>
       dialling.test(read(path)) ||
@@ -199,6 +202,21 @@ test('only one file opens connections to origins, and it asks the address guard'
     ['src/upstream/dial.ts'],
   );
   assert.match(read('src/upstream/dial.ts'), /guard\.refusal\(/);
+});
+
+test('what is imported of node:http and node:http2 is types, and their door hands out the values', () => {
+  const door = 'src/node-http.ts';
+  none(
+    IMPORTS.filter(({ to, typeOnly }) => /^node:(?:https?|http2)$/.test(to) && !typeOnly),
+    'a value of node:http, whose import loads far more',
+  );
+  for (const path of SOURCES) {
+    const gotten = [...withoutComments(read(path)).matchAll(/\bgetBuiltinModule\b(?:\([^)]*\))?/g)].map(
+      String,
+    );
+    const known = ["getBuiltinModule('node:http')", "getBuiltinModule('node:http2')"];
+    assert.deepEqual(gotten, path === door ? known : [], path);
+  }
 });
 
 test('upstream knows no HTTP server', () => {

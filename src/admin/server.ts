@@ -7,9 +7,10 @@
  * and answers, so that it never costs what traffic needs. A POST brings JSON or nothing: a form of another site
  * could not, even where a browser said nothing of it. It does not know where its answers come from.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { ListenAddress } from '../config/config.ts';
+import { createServer } from '../node-http.ts';
 import { BearerToken, isOfAnotherSite } from './asker.ts';
 import { hostIsOurs } from './host.ts';
 import {

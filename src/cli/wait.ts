@@ -6,12 +6,12 @@
  * Rules: it always asks once, however short the time; it speaks to the address itself, whatever the
  * environment says of proxies.
  */
-import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ListenAddress } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError, formatProblem } from '../config/problem.ts';
 import { formatDuration } from '../config/units.ts';
+import { request } from '../node-http.ts';
 import { reachable } from './application-environment.ts';
 import type { Output } from './check.ts';
 import { DONE, FAILED, INVALID } from './exit-code.ts';

@@ -9,7 +9,7 @@
  * throws; at most 32 KiB are read. It keeps no bytes for the far end, and it knows no clock: who waits
  * for more sets the bound in time, and says with `end` that no more will come.
  */
-import { METHODS } from 'node:http';
+import { METHODS } from '../node-http.ts';
 import { type BrokenTls, brokenTls, type ClientHello } from './client-hello.ts';
 import { ClientHelloReader, HANDSHAKE_RECORD, MAJOR_VERSION } from './client-hello-reader.ts';
 

@@ -7,10 +7,10 @@
  * becomes of it); RFC 9110, section 6.5 (trailers in chunked bodies only). A message that broke off never ends
  * like a whole one: its connection is reset. It knows no exchange.
  */
-import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { hasToken, isNamed } from '../headers/field-names.ts';
 import { chunkLine, UnsafeField, writeFieldLines, writeHead } from '../http1/head-writer.ts';
+import { STATUS_CODES } from '../node-http.ts';
 import { resetSocket } from '../socket-reset.ts';
 import type { CallerResponse, ResponseOwner } from './caller.ts';
 import type { Http1Request } from './http1-request.ts';

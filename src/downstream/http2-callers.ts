@@ -8,15 +8,11 @@
  * stream with it and nothing else. A caller's own GOAWAY is about streams of ours, which there are none of:
  * its exchanges go on, and the connection ends with the last.
  */
-import {
-  constants,
-  performServerHandshake,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from 'node:http2';
+import type { performServerHandshake, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { asOutriggerError } from '../errors.ts';
 import type { HeadBounds } from '../http1/head-fault.ts';
+import { http2 } from '../node-http.ts';
 import { clientOf } from './admission.ts';
 import { putInside } from './caller.ts';
 import { type Place, type PlaceHolder, placeOf } from './caller-places.ts';
@@ -92,7 +88,7 @@ export class Http2Callers {
     if ('secureConnecting' in socket) socket.secureConnecting = false;
     let session: ServerHttp2Session;
     try {
-      session = performServerHandshake(socket, this.#handshake);
+      session = http2().performServerHandshake(socket, this.#handshake);
     } catch {
       socket.destroy();
       return;
@@ -193,7 +189,7 @@ class Http2Caller implements PlaceHolder {
    * is no longer reported and the socket no longer read, so that nobody would see the caller go.
    */
   #onGoaway = (code: number): void => {
-    if (code !== constants.NGHTTP2_NO_ERROR) return;
+    if (code !== http2().constants.NGHTTP2_NO_ERROR) return;
     this.#leaving = true;
     const session = this.#session;
     session.close = ignore;

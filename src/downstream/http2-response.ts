@@ -6,7 +6,8 @@
  * its request ends with a reset that says NO_ERROR). A message that broke off ends with a reset and never
  * with END_STREAM. Bytes are taken as fast as the caller's window opens. It knows no exchange.
  */
-import { constants, type ServerHttp2Stream } from 'node:http2';
+import type { ServerHttp2Stream } from 'node:http2';
+import { http2 } from '../node-http.ts';
 import type { CallerResponse, ResponseOwner } from './caller.ts';
 
 const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
@@ -134,7 +135,7 @@ export class Http2Response implements CallerResponse {
 
   /** Cuts the message. */
   destroy(): void {
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    this.#stream.close(http2().constants.NGHTTP2_INTERNAL_ERROR);
     process.nextTick(this.#close);
   }
 
@@ -178,7 +179,7 @@ export class Http2Response implements CallerResponse {
 
   #onClose = (): void => {
     const stream = this.#stream;
-    if (this.#ended && stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR) {
+    if (this.#ended && stream.writableFinished && stream.rstCode === http2().constants.NGHTTP2_NO_ERROR) {
       this.#finished();
     } else this.#close();
   };
@@ -195,8 +196,8 @@ export class Http2Response implements CallerResponse {
     const stream = this.#stream;
     if (this.#gone) return;
     const { localClose, state } = stream.state;
-    if (state === constants.NGHTTP2_STREAM_STATE_HALF_CLOSED_REMOTE) stream.resume();
-    else if (localClose === 1) stream.close(constants.NGHTTP2_NO_ERROR);
+    if (state === http2().constants.NGHTTP2_STREAM_STATE_HALF_CLOSED_REMOTE) stream.resume();
+    else if (localClose === 1) stream.close(http2().constants.NGHTTP2_NO_ERROR);
     else setTimeout(this.#refuseRest, LOOK_MS).unref();
   };
 

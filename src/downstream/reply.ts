@@ -2,10 +2,10 @@
  * Answers of our own: an error of the table as a problem document (RFC 9457) with a Proxy-Status (RFC 9209),
  * so that nobody takes it for the origin's. Pure: an exchange and an error in, head and body out.
  */
-import { STATUS_CODES } from 'node:http';
 import type { OutriggerError } from '../errors.ts';
 import type { Exchange } from '../exchange.ts';
 import { proxyStatusOfError } from '../headers/forwarding.ts';
+import { STATUS_CODES } from '../node-http.ts';
 
 export interface Reply {
   readonly status: number;

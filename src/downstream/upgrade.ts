@@ -11,7 +11,7 @@
  * left. Nothing here throws. It knows the caller's side by its interface only.
  */
 import { createHash } from 'node:crypto';
-import { Agent, type ClientRequest, IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { createProxyServer } from 'http-proxy';
@@ -19,6 +19,7 @@ import { type ErrorName, OutriggerError } from '../errors.ts';
 import type { Exchange, Pending, StallWitness } from '../exchange.ts';
 import { isNamed } from '../headers/field-names.ts';
 import { forwardResponseHeaders, forwardTrailers } from '../headers/hop-by-hop.ts';
+import { Agent, IncomingMessage as Incoming } from '../node-http.ts';
 import type { Response, ResponseSink } from '../response.ts';
 
 /** The origin's end, as the stack delivers it. */
@@ -172,7 +173,7 @@ export class Handshake implements Pending, StallWitness, Response {
     proxy.on('error', this.#onError);
     proxy.on('proxyReqWs', this.#onRequest);
     proxy.on('open', this.#onOpen);
-    const head = new IncomingMessage(socket);
+    const head = new Incoming(socket);
     head.method = 'GET';
     // Not the exchange's, which http-proxy would bring into another spelling.
     head.url = '/';

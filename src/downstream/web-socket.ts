@@ -4,7 +4,8 @@
  *
  * Rules: only a handshake of HTTP/1.1 is one, everything else that names Upgrade is a request without it
  * (RFC 9110, section 7.8); what the caller sends before its 101 is kept, bounded, and delivered after; a
- * caller that leaves before frees the origin's socket at once; the connection ends with whatever is not a 101.
+ * caller that leaves before frees the origin's socket at once; the connection ends with whatever is not a 101. What
+ * speaks the handshake is loaded with the first one.
  */
 import type { Socket } from 'node:net';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
@@ -20,7 +21,7 @@ import type { Http1Request } from './http1-request.ts';
 import { Http1Response, type ResponseHome } from './http1-response.ts';
 import { Relay, type RelayCounter } from './relay.ts';
 import { replyBytes, replyOf } from './reply.ts';
-import { Handshake, type HandshakeObserver, type HandshakeOptions, type UpgradeEnd } from './upgrade.ts';
+import type { Handshake, HandshakeObserver, HandshakeOptions, UpgradeEnd } from './upgrade.ts';
 import type { Way, Ways } from './way.ts';
 
 export interface WebSocketOptions {
@@ -68,7 +69,7 @@ export class WebSockets {
       return;
     }
     applyEdits(exchange.headers, exchange.route.policy.headers.request);
-    upgrade.follow(dispatchFor(exchange.route)(exchange));
+    upgrade.begin(dispatchFor(exchange.route));
   }
 }
 
@@ -107,18 +108,23 @@ class Upgrade implements HandshakeObserver, ResponseHome {
     socket.on('error', ignore);
   }
 
-  follow(dispatched: Promise<UpgradeEnd>): void {
-    dispatched.then(this.#dialled, (thrown: unknown) => this.failed(asOutriggerError(thrown)));
+  /** What speaks the handshake is there before the dial: nothing waits, once the origin is connected. */
+  begin(dispatch: Dispatch<UpgradeEnd>): void {
+    const failed = (thrown: unknown): void => this.failed(asOutriggerError(thrown));
+    import('./upgrade.ts').then((module) => {
+      if (this.#settled) return;
+      dispatch(this.#exchange).then((far) => this.#dialled(module.Handshake, far), failed);
+    }, failed);
   }
 
-  #dialled = (far: UpgradeEnd): void => {
+  #dialled(Spoken: typeof Handshake, far: UpgradeEnd): void {
     if (this.#exchange.finished) {
       far.kill();
       return;
     }
     this.#far = far;
-    new Handshake(this.#exchange, far, this.#options.handshake, this).begin();
-  };
+    new Spoken(this.#exchange, far, this.#options.handshake, this).begin();
+  }
 
   switched(headers: string[]): void {
     const exchange = this.#exchange;

@@ -9,10 +9,10 @@
  * nothing. No method throws, for an
  * exception in a handler would end the process.
  */
-import { STATUS_CODES } from 'node:http';
 import { OutriggerError } from '../errors.ts';
 import type { Attempt, Dispatch, Exchange, Pending, Phase, StallWitness } from '../exchange.ts';
 import { forwardResponseHeaders, forwardTrailers } from '../headers/hop-by-hop.ts';
+import { STATUS_CODES } from '../node-http.ts';
 import { classifyStatus } from '../policy/classify.ts';
 import type { Response, ResponseSink } from '../response.ts';
 import type { Connection } from './connection.ts';

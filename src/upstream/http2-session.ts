@@ -7,8 +7,9 @@
  * others finish), section 8.4 (no push). An origin that stays silent is asked with a PING (section 6.7), and
  * is taken for gone where it does not answer. It knows no exchange and no pool.
  */
-import { type ClientHttp2Session, connect } from 'node:http2';
+import type { ClientHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
+import { http2 } from '../node-http.ts';
 import { CANCEL, type Goaway } from './http2-failure.ts';
 import { type Http2Request, requestFields } from './http2-fields.ts';
 import { Http2Stream, type StreamHome } from './http2-stream.ts';
@@ -59,7 +60,7 @@ export class Http2Session implements StreamHome {
   constructor(socket: Socket, headerBytes: number, owner: SessionOwner) {
     this.headerBytes = headerBytes;
     this.#owner = owner;
-    const session = connect('https://origin.invalid', {
+    const session = http2().connect('https://origin.invalid', {
       createConnection: () => socket,
       settings: {
         enablePush: false,

@@ -7,7 +7,8 @@
  * whatever its code; and once END_STREAM has come, no end of the connection takes any of it away, however
  * slowly it is read. The handler hears one end, once, and nothing after it. It knows no exchange.
  */
-import { type ClientHttp2Stream, constants } from 'node:http2';
+import type { ClientHttp2Stream } from 'node:http2';
+import { http2 } from '../node-http.ts';
 import { CANCEL, type Goaway, Http2Failure, Http2Malformed } from './http2-failure.ts';
 import { fieldBytes, responseFields, statusOf } from './http2-fields.ts';
 import type { BodyReader } from './replay-body.ts';
@@ -61,7 +62,7 @@ export class Http2Stream implements StreamController {
     };
     stream.on('headers', (_headers, _flags, raw: string[]) => this.#head(raw));
     stream.on('response', (_headers, flags, raw: string[]) => {
-      this.empty = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+      this.empty = (flags & http2().constants.NGHTTP2_FLAG_END_STREAM) !== 0;
       this.#head(raw);
     });
     stream.on('trailers', (_headers, _flags, raw: string[]) => {
