@@ -1,0 +1,102 @@
+/**
+ * `npm run scenarios`: runs every scenario, one after the other, and prints what came of it, direct against sidecar, as
+ * the table that the README has; keeps the figures as JSON and prints where. With UPDATE_README=1 the table
+ * goes into the README, between its markers.
+ *
+ * Rules: a scenario that fails or is left out fails the run, and then there is no table; the words are made from the
+ * names of the figures, so that a new scenario needs no line here.
+ */
+import { globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run } from 'node:test';
+import type { Figures, WayFigures } from './figures.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const BEGIN = '<!-- scenarios:begin -->\n';
+const END = '<!-- scenarios:end -->';
+
+interface Scenario extends Figures {
+  /** Its test, from the root of the repository. */
+  readonly file: string;
+}
+
+/** Runs one file; empty if all went well, else what did not. */
+function problemsOf(file: string): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    const problems: string[] = [];
+    const stream = run({ files: [join(ROOT, file)] });
+    stream.on('test:pass', ({ name, skip }) => {
+      if (skip) problems.push(`${name}: left out, ${String(skip)}`);
+    });
+    stream.on('test:fail', ({ name, details }) => {
+      const { cause } = details.error;
+      problems.push(`${name}: ${cause instanceof Error ? cause.message : details.error.message}`);
+    });
+    stream.on('error', reject);
+    stream.on('end', () => resolve(problems));
+    stream.resume();
+  });
+}
+
+/** `othersP99HungMs` is "others p99 hung". */
+function wordsOf(name: string): string {
+  const bare = name.replace(/(?:Share|Ms|PerS|S)$/, '');
+  return bare.replaceAll(/(?<=[a-z0-9])[A-Z]/g, (capital) => ` ${capital.toLowerCase()}`);
+}
+
+/** By the unit at the end of the name. */
+function cell(name: string, value: number | null | undefined): string {
+  if (value === null || value === undefined || Number.isNaN(value)) return '–';
+  if (name.endsWith('Share')) return `${Number((100 * value).toFixed(1))} %`;
+  if (name.endsWith('Ms')) return `${Math.round(value).toLocaleString('en')} ms`;
+  if (name.endsWith('PerS')) return `${Math.round(value).toLocaleString('en')} per s`;
+  if (name.endsWith('S')) return `${value.toFixed(1)} s`;
+  return value.toLocaleString('en', { maximumFractionDigits: 2 });
+}
+
+function rowsOf({ file, scenario, direct, sidecar }: Scenario): string[] {
+  const names = [...new Set([...Object.keys(direct), ...Object.keys(sidecar)])];
+  return names.map((name, i) => {
+    const of = (way: WayFigures): string => cell(name, way[name]);
+    const first = i === 0 ? `[${scenario}](${file})` : '';
+    return `| ${first} | ${wordsOf(name)} | ${of(direct)} | ${of(sidecar)} |`;
+  });
+}
+
+function tableOf(scenarios: readonly Scenario[]): string {
+  const heads = ['| scenario | what | direct | through the sidecar |', '|---|---|---:|---:|'];
+  const day = new Date().toISOString().slice(0, 10);
+  const machine = `${availableParallelism()} cores with Node ${process.versions.node} on ${day}`;
+  return `Measured by \`npm run scenarios\`, ${machine}:\n\n${[...heads, ...scenarios.flatMap(rowsOf)].join('\n')}`;
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'outrigger-scenarios-'));
+const scenarios: Scenario[] = [];
+const problems: string[] = [];
+for (const file of globSync('test/scenarios/**/*.test.ts', { cwd: ROOT }).toSorted()) {
+  console.log(`running ${file}`);
+  const own = join(folder, file.replaceAll('/', '-'));
+  mkdirSync(own);
+  process.env['SCENARIO_FIGURES'] = own;
+  problems.push(...(await problemsOf(file)).map((problem) => `${file}: ${problem}`));
+  for (const name of readdirSync(own).toSorted()) {
+    const figures = JSON.parse(readFileSync(join(own, name), 'utf8')) as Figures;
+    scenarios.push({ file, ...figures });
+  }
+}
+const kept = join(folder, 'scenarios.json');
+writeFileSync(kept, `${JSON.stringify(scenarios, null, 2)}\n`);
+const table = tableOf(scenarios);
+console.log(`\n${table}\n\nfigures: ${kept}`);
+if (problems.length > 0) {
+  console.error(`\n${problems.join('\n')}`);
+  process.exitCode = 1;
+} else if (process.env['UPDATE_README']) {
+  const path = join(ROOT, 'README.md');
+  const readme = readFileSync(path, 'utf8');
+  const from = readme.indexOf(BEGIN);
+  const to = readme.indexOf(END);
+  if (from < 0 || to < from) throw new Error(`README.md has no ${BEGIN.trim()} before ${END}`);
+  writeFileSync(path, `${readme.slice(0, from + BEGIN.length)}\n${table}\n\n${readme.slice(to)}`);
+}
