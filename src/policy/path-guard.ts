@@ -5,6 +5,7 @@
  * Rules: a plain path is compared as it is, without allocation; the readings of another are worked out once for
  * all routes. A denial does not look at case, nor at a slash at the end of an exact path. Pure.
  */
+import type { PathText } from './path-lookup.ts';
 import { isPlainPath, readingsOf, withoutQuery } from './path-readings.ts';
 
 /** What has been found out about a path; kept for the next route that asks for the same. */
@@ -60,6 +61,12 @@ export class PathGuard {
   constructor(paths: readonly string[], denies: boolean) {
     this.#denies = denies;
     this.#patterns = paths.map(patternOf);
+  }
+
+  /** Of a denial: what a reading in lower case has to begin with, or to be but for a slash; null: it is none. */
+  get denied(): readonly PathText[] | null {
+    if (!this.#denies) return null;
+    return this.#patterns.flatMap(({ folded, open }) => folded.map((text) => ({ text, open })));
   }
 
   takes(look: PathLook): boolean {

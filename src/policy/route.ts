@@ -1,16 +1,15 @@
 /**
  * Which route an exchange takes: the first in the order of the configuration that matches.
  *
- * Routes are found by host (exact, then by every suffix, then those for any host), and the smallest
- * number wins, so that 500 routes cost an exchange a few look-ups and no allocation. A path that chooses a
+ * Routes are found by host (exact, then by every suffix, then those for any host), those of one host by path, where
+ * there are many, and the smallest number wins, so that 500 routes cost an exchange a few look-ups. A path that chooses a
  * policy is compared byte for byte: no dot segment is resolved and no escape decoded. Where access depends on
  * it (the route denies, or stands in front of a denial) every reading of it counts: `path-guard.ts`. The path
  * itself goes on as it came. It knows no configuration.
  */
 import { PathGuard, PathLook } from './path-guard.ts';
 import type { Route } from './policy.ts';
-
-const NOWHERE: readonly number[] = [];
+import { type Asker, RouteList } from './route-list.ts';
 
 /** In the place of port 80 of plain HTTP. */
 const PLAIN = -80;
@@ -31,34 +30,46 @@ export interface Conditions {
   readonly clients: boolean | null;
 }
 
-export class RouteTable {
+export class RouteTable implements Asker {
   readonly #routes: readonly Route[];
   readonly #fallback: Route;
-  /** Ascending numbers of the routes that name the host. */
-  readonly #exact = new Map<string, number[]>();
-  /** Of those that name everything below a host; the key has no leading dot. */
-  readonly #below = new Map<string, number[]>();
-  readonly #anywhere: number[] = [];
+  /** The routes that name the host. */
+  readonly #exact: ReadonlyMap<string, RouteList>;
+  /** Those that name everything below a host; the key has no leading dot. */
+  readonly #below: ReadonlyMap<string, RouteList>;
+  readonly #anywhere: RouteList;
   /** Those that say how a CONNECT is handled. */
   readonly #connecting: readonly Route[];
   /** Routes on whose paths access depends. */
   readonly #guards = new Map<Route, PathGuard>();
   readonly #look = new PathLook();
+  /** What is asked for, while routes are looked at. */
+  #method = '';
+  #port = 0;
+  #path = '';
+  #client: string | null = null;
 
   constructor(routes: readonly Route[], fallback: Route) {
     this.#routes = routes;
     this.#connecting = routes.filter(({ https }) => https === 'tunnel' || https === 'intercept');
     this.#fallback = fallback;
     const lastDenial = fallback.access === 'deny' ? routes.length : routes.findLastIndex(denies);
+    const exact = new Map<string, number[]>();
+    const below = new Map<string, number[]>();
+    const anywhere: number[] = [];
     for (const [i, route] of routes.entries()) {
       if (route.match.paths.length > 0 && i <= lastDenial)
         this.#guards.set(route, new PathGuard(route.match.paths, denies(route)));
-      if (route.match.hosts.length === 0) this.#anywhere.push(i);
+      if (route.match.hosts.length === 0) anywhere.push(i);
       for (const host of route.match.hosts) {
-        if (host.startsWith('*.')) note(this.#below, host.slice(2), i);
-        else note(this.#exact, host, i);
+        if (host.startsWith('*.')) note(below, host.slice(2), i);
+        else note(exact, host, i);
       }
     }
+    const list = (numbers: readonly number[]) => new RouteList(numbers, routes, this.#guards);
+    this.#exact = new Map(Array.from(exact, ([host, numbers]) => [host, list(numbers)]));
+    this.#below = new Map(Array.from(below, ([host, numbers]) => [host, list(numbers)]));
+    this.#anywhere = list(anywhere);
   }
 
   /**
@@ -100,34 +111,33 @@ export class RouteTable {
     client: string | null = null,
   ): Route {
     // Plain HTTP to its own port may be about to become HTTPS: then it goes to the port of that.
-    const port = scheme === 'http' && asked === 80 ? PLAIN : asked;
-    let best = this.#routes.length;
-    best = this.#firstOf(this.#anywhere, best, method, port, path, client);
-    best = this.#firstOf(this.#exact.get(host) ?? NOWHERE, best, method, port, path, client);
+    this.#port = scheme === 'http' && asked === 80 ? PLAIN : asked;
+    this.#method = method;
+    this.#path = path;
+    this.#client = client;
+    let best = this.#firstOf(this.#anywhere, this.#routes.length);
+    best = this.#firstOf(this.#exact.get(host), best);
     if (this.#below.size > 0) {
       // A name below x has at least one label in front of it: `*.x` is neither x nor `.x`.
       for (let dot = host.indexOf('.', 1); dot !== -1; dot = host.indexOf('.', dot + 1)) {
-        const below = this.#below.get(host.slice(dot + 1)) ?? NOWHERE;
-        best = this.#firstOf(below, best, method, port, path, client);
+        best = this.#firstOf(this.#below.get(host.slice(dot + 1)), best);
       }
     }
     return this.#routes[best] ?? this.#fallback;
   }
 
-  #firstOf(
-    numbers: readonly number[],
-    best: number,
-    method: string,
-    port: number,
-    path: string,
-    client: string | null,
-  ): number {
-    for (const i of numbers) {
-      if (i >= best) break;
-      const route = this.#routes[i] as Route;
-      if (matchesPort(route, port) && isFor(route, client) && this.#asksFor(route, method, path)) return i;
-    }
-    return best;
+  #firstOf(list: RouteList | undefined, best: number): number {
+    return list === undefined ? best : list.first(best, this.#path, this.#look, this);
+  }
+
+  /** For a list of routes: whether this one takes what is asked for, the host aside. */
+  takes(i: number): boolean {
+    const route = this.#routes[i] as Route;
+    return (
+      matchesPort(route, this.#port) &&
+      isFor(route, this.#client) &&
+      this.#asksFor(route, this.#method, this.#path)
+    );
   }
 
   /** Which of its conditions a request meets: all of them where the route matches. For whoever asks why. */

@@ -282,3 +282,87 @@ test('a route for clients is for these and for nobody else', () => {
     assert.equal(table.asksFor(routes[0] as Route, 'GET', '/', client), name === 'pay');
   }
 });
+
+test('where many routes are told apart by their paths the first that matches is found as by a walk over all', () => {
+  // Few lengths before a `*`, so that an index is worth its while.
+  // biome-ignore format: as many as fit in a line
+  const paths = fc.constantFrom(
+    '/a*', '/b*', '/A*', '/a/*', '/b/*', '/%61/*', '/a', '/a/', '/b', '/B', '/a/b', '/a/B/', '/b/c',
+    '/c', '/b?c', '/b?*', '/a/../b', '//a', '/a;b', '/a%2fb', '/a%252fb', '/d', '/d/', '/e', '/f', '/g',
+    '/h',
+  );
+  const conditions = fc.record({
+    hosts: fc.oneof({ weight: 4, arbitrary: fc.constant([]) }, fc.constant(['a.example'])),
+    // Most are for others, so that the first that matches may be a late one.
+    ports: fc.constantFrom([], [80], [80], [443], [8443], [8443]),
+    methods: fc.constantFrom([], ['GET'], ['get', 'POST'], ['PUT'], ['PUT']),
+    paths: fc.oneof(
+      { weight: 9, arbitrary: fc.array(paths, { minLength: 1, maxLength: 2 }) },
+      fc.constant([]),
+    ),
+    clients: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, fc.constant(['pay'])),
+    access: fc.constantFrom('allow' as const, 'allow' as const, 'deny' as const),
+  });
+  const asked = fc.tuple(
+    fc.constantFrom('GET', 'Get', 'POST', 'CONNECT'),
+    fc.constantFrom('a.example', 'b.a.example', 'c.test'),
+    fc.constantFrom(80, 443),
+    fc.oneof(
+      paths.map((path) => path.replaceAll('*', 'b')),
+      fc.constantFrom(
+        '',
+        '/P1',
+        '/p1/../p2',
+        '/p1%2f',
+        '/%70%31',
+        '/a/?x',
+        '/a/b/c',
+        '/p3;v=1',
+        '/%zz%25252525252e',
+      ),
+    ),
+    fc.constantFrom('pay', null),
+  );
+  let indexed = 0;
+  fc.assert(
+    fc.property(
+      fc.array(conditions, { minLength: 60, maxLength: 150 }),
+      fc.array(asked, { minLength: 1, maxLength: 12 }),
+      fc.boolean(),
+      (given, requests, deny) => {
+        const routes = given.map(
+          ({ access, ...match }, i): Route => ({ ...route(String(i), match), access }),
+        );
+        const table = new RouteTable(routes, { ...fallback, access: deny ? 'deny' : 'allow' });
+        for (const [method, host, port, path, client] of requests) {
+          const there = { scheme: 'https', host, port } as const;
+          const walked = routes.find((one) =>
+            Object.values(table.conditions(one, method, there, path, client)).every((met) => met !== false),
+          );
+          assert.equal(table.match(method, there, path, client).name, walked?.name ?? 'default');
+          if (walked !== undefined && walked.match.paths.length > 0) indexed++;
+        }
+      },
+    ),
+    { numRuns: 400 },
+  );
+  assert.ok(indexed > 400, `paths decided ${indexed} times`);
+});
+
+test('of five hundred routes on one host few are looked at', () => {
+  let looks = 0;
+  const routes = Array.from({ length: 500 }, (_, i) => {
+    const one = route(String(i), { hosts: ['a.example'], paths: [`/p${i}/*`] });
+    return Object.defineProperty(one, 'match', {
+      value: Object.defineProperty({ ...one.match }, 'ports', { get: () => (looks++, []) }),
+    });
+  });
+  const table = new RouteTable(routes, fallback);
+  looks = 0;
+  for (const i of [0, 250, 499])
+    assert.equal(
+      table.match('GET', { scheme: 'https', host: 'a.example', port: 443 }, `/p${i}/x`).name,
+      `${i}`,
+    );
+  assert.ok(looks < 20, `${looks} looks`);
+});
