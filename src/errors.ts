@@ -137,3 +137,16 @@ export function asOutriggerError(thrown: unknown): OutriggerError {
   if (thrown instanceof OutriggerError) return thrown;
   return new OutriggerError('internal', '', null, thrown);
 }
+
+const SETTLED = Promise.resolve();
+
+/**
+ * A promise that is rejected as soon as whoever asked for it has had the chance to listen. One that is rejected before
+ * has Node keep a list of those to which nobody listens: at every refusal, for a moment.
+ */
+export function rejected(error: unknown): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- it is the one error, built without a stack
+    void SETTLED.then(() => reject(error));
+  });
+}

@@ -54,6 +54,7 @@ export interface CallerResponse {
   write(chunk: Buffer): boolean;
   /** Flat list. Throws where a field cannot be written. */
   addTrailers(trailers: readonly string[]): void;
+  /** `body`: ASCII, and all there is. */
   end(body?: string): void;
   /** Cuts the message, so that it does not look whole. */
   destroy(): void;

@@ -34,6 +34,13 @@ const TOO_SLOW: Readonly<Record<Owing, ErrorName>> = Object.freeze({
 /** An answer of ours that ends the connection has so long to get out, milliseconds; each byte gives it more. */
 const LAST_ANSWER_MS = 1_000;
 
+/** What a caller is refused for without any doubt about its request: the connection goes on. */
+const UNDERSTOOD: ReadonlySet<ErrorName> = new Set<ErrorName>([
+  'client_unauthenticated',
+  'credentials_denied',
+  'prefix_unknown',
+]);
+
 const NONE: readonly string[] = [];
 
 export interface ForwardOptions {
@@ -330,8 +337,8 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
     let reply = replyOf(this.exchange, error, this.#requestIdHeader);
     if (isGrpc(this.request)) reply = grpcReply(reply, error);
     // Where the framing is in doubt, or a body is yet to come that nobody wants, the connection ends.
-    const { outcome, status } = error.row;
-    const doubtful = error.row.fault === 'caller' && outcome === 'refused' && status !== 407;
+    const { fault, outcome, status } = error.row;
+    const doubtful = fault === 'caller' && outcome === 'refused' && !UNDERSTOOD.has(error.name);
     const closes =
       doubtful ||
       error.name === 'request_malformed' ||
@@ -344,7 +351,7 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
     this.exchange.status = reply.status;
     const body = this.request.method === 'HEAD' ? '' : reply.body;
     response.writeHead(reply.status, reply.statusText, reply.headers, body === '');
-    this.exchange.responseBytes += Buffer.byteLength(body);
+    this.exchange.responseBytes += body.length;
     response.end(body === '' ? undefined : body);
     // A stream takes nothing else along.
     this.#boundFlush(closes && this.request.http2 !== true);

@@ -135,7 +135,7 @@ export class Http1Caller implements PlaceHolder, ResponseHome {
     try {
       if (this.#state === EXCHANGE) this.#left();
       else if ((this.#state === HEAD || this.#state === PREFACE) && this.#kept === null) this.#endOfHeads();
-      else if (this.#state !== GONE && this.#kept === null) this.socket.end();
+      else if (this.#state !== GONE && this.#kept === null && !this.socket.writableEnded) this.socket.end();
     } catch (thrown) {
       this.#broke(thrown);
     }

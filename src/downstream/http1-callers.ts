@@ -81,7 +81,7 @@ export class Http1Callers implements CallerHome {
     );
     const reply = replyOf(exchange, error, requestIdHeader);
     exchange.status = reply.status;
-    exchange.responseBytes = Buffer.byteLength(reply.body);
+    exchange.responseBytes = reply.body.length;
     socket.end(replyBytes(reply));
     exchange.finish(error.row.outcome, error);
   }

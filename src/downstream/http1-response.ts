@@ -145,8 +145,11 @@ export class Http1Response implements CallerResponse {
     const socket = this.#socket;
     if (socket.destroyed) return;
     if (body !== undefined && body !== '' && this.#framing !== 'none') {
-      this.#pieces = [Buffer.from(body)];
-      this.#heldBytes = this.#pieces[0]?.length ?? 0;
+      if (this.#framing === 'length') this.#head += body;
+      else {
+        this.#pieces = [Buffer.from(body, 'latin1')];
+        this.#heldBytes = body.length;
+      }
     }
     const tail = this.#framing === 'chunked' ? `0\r\n${this.#trailers}\r\n` : '';
     if (this.#holding) this.#release(tail);

@@ -62,11 +62,15 @@ export function proxyStatusOfError(token: string, details: string, attempts = 0)
   return details === '' ? counted : `${counted}; details=${quoted(details)}`;
 }
 
+/** What a string of the structured syntax may hold as it is. */
+const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
 /**
  * RFC 9651, section 4.1.6: visible ASCII and space; a quote and a backslash are escaped, anything else is a
  * `?`.
  */
 function quoted(text: string): string {
+  if (text.length <= DETAILS_MAX && PLAIN.test(text)) return `"${text}"`;
   let escaped = '"';
   const length = Math.min(text.length, DETAILS_MAX);
   for (let i = 0; i < length; i++) {

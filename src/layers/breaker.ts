@@ -2,7 +2,7 @@
  * The circuit breaker: asked before each attempt, told at its end. An open circuit answers at once, with
  * the time of the next probe. Absent where the policy's breaker is null.
  */
-import { OutriggerError, type Verdict } from '../errors.ts';
+import { OutriggerError, rejected, type Verdict } from '../errors.ts';
 import type { AttemptObserver, Layer } from '../exchange.ts';
 import type { BreakerPolicy } from '../policy/policy.ts';
 import type { CircuitPermit } from '../upstream/circuit.ts';
@@ -31,7 +31,7 @@ export function breaker<R>(policy: BreakerPolicy): Layer<R> {
     const permit = circuit.tryAcquire();
     if (!permit) {
       const seconds = Math.max(1, Math.ceil(circuit.retryAfterMs / 1_000));
-      return Promise.reject(new OutriggerError('circuit_open', origin.key, seconds));
+      return rejected(new OutriggerError('circuit_open', origin.key, seconds));
     }
     exchange.attempt.observe(new Ear(permit));
     return next(exchange);

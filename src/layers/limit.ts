@@ -2,7 +2,7 @@
  * The limit on exchanges in flight, of the whole sidecar: one too many takes the permit of one whose caller
  * holds it up; where there is none, it is shed at once.
  */
-import { OutriggerError } from '../errors.ts';
+import { OutriggerError, rejected } from '../errors.ts';
 import type { Exchange, Layer } from '../exchange.ts';
 import type { Semaphore } from '../upstream/semaphore.ts';
 
@@ -16,7 +16,7 @@ export function limit<R>(exchanges: Semaphore, slow: RoomMaker | null = null): L
     if (!exchanges.tryAcquire()) {
       slow?.makeRoom()?.giveBack(exchanges);
       if (!exchanges.tryAcquire())
-        return Promise.reject(new OutriggerError('exchange_limit', `${exchanges.limit} are in flight`, 1));
+        return rejected(new OutriggerError('exchange_limit', `${exchanges.limit} are in flight`, 1));
     }
     exchange.onFinish(exchanges);
     return next(exchange);

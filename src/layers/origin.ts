@@ -1,4 +1,5 @@
 /** Gives the exchange the state of its origin, and keeps that state from being evicted until it finishes. */
+import { rejected } from '../errors.ts';
 import type { Exchange, Layer } from '../exchange.ts';
 import type { Origins } from '../upstream/origins.ts';
 import type { TlsProfiles } from '../upstream/tls-profile.ts';
@@ -17,7 +18,7 @@ export function origin<R>(origins: Origins, profiles: TlsProfiles): Layer<R> {
     try {
       exchange.origin = origins.enter(originKeyOf(exchange, profiles));
     } catch (error) {
-      return Promise.reject(error);
+      return rejected(error);
     }
     exchange.onFinish(exchange.origin);
     return next(exchange);

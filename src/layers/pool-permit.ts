@@ -2,7 +2,7 @@
  * One attempt, one connection of the pool: at once, or after a wait in the origin's queue. It goes back
  * when the attempt's body ends; that is the carrier's part. A tunnel needs a fresh connection.
  */
-import type { OutriggerError } from '../errors.ts';
+import { type OutriggerError, rejected } from '../errors.ts';
 import type { Exchange, Layer, Pending } from '../exchange.ts';
 import type { PoolPolicy } from '../policy/policy.ts';
 import { Lease } from '../upstream/lease.ts';
@@ -42,7 +42,7 @@ export function poolPermit<R>(policy: PoolPolicy, fresh: boolean): Layer<R> {
         return next(exchange);
       }
     } catch (error) {
-      return Promise.reject(error);
+      return rejected(error);
     }
     exchange.phase = 'queued';
     return new Promise<R>((resolve, reject) => {

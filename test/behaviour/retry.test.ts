@@ -371,7 +371,7 @@ test('an upload that goes on behind a discarded answer does not disturb the next
     caller.write(
       `PUT ${origin.url}/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n`,
     );
-    await until(() => n === 1, 'the first attempt');
+    await until(() => n >= 1, 'the first attempt');
     for (const piece of ['a\r\n0123456789\r\n', 'a\r\n0123456789\r\n0\r\n\r\n']) {
       await new Promise((resolve) => setTimeout(resolve, 60));
       caller.write(piece);
