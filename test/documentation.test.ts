@@ -5,7 +5,7 @@
  *   UPDATE_README=1 node --test test/documentation.test.ts
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -177,6 +177,17 @@ function shapeKeys(schema: Schema): Readonly<Record<string, Schema>> {
 }
 
 test('the configuration reference of the README is made from the schema', () => prove('keys', keyTable()));
+
+test('the table of scenarios in the README has every scenario that there is, and no other', () => {
+  const told = [...between('scenarios').matchAll(/^\| \[[^\]]+\]\((test\/[^)]+)\)/gm)].map(
+    ([, file = '']) => file,
+  );
+  assert.deepEqual(
+    [...new Set(told)].toSorted(),
+    globSync('test/scenarios/**/*.test.ts', { cwd: ROOT }).toSorted(),
+    'make the table with: UPDATE_README=1 npm run scenarios',
+  );
+});
 
 test('the JSON Schema beside the examples is what outrigger schema prints, and every example names it', () => {
   const path = 'config/outrigger.schema.json';
