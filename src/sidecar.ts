@@ -32,6 +32,7 @@ import { breakersOf, Generation, keyTest, type Lasting, policiesOf } from './gen
 import { pseudonymOf } from './headers/forwarding.ts';
 import { RandomPool, RequestIds } from './headers/request-id.ts';
 import { originKeyOf } from './layers/origin.ts';
+import type { Route } from './policy/policy.ts';
 import { storyOf } from './telemetry/error-story.ts';
 import type { LogSink } from './telemetry/log.ts';
 import { Metrics } from './telemetry/metrics.ts';
@@ -285,6 +286,8 @@ export class Sidecar {
       this.#profiles.watch(this.#tlsLookMs, tlsLog(this.#sink));
       this.#secrets.watch(this.#secretLookMs, secretLog(this.#sink));
       this.#follow();
+      // The roots take longer than a handshake: where a route speaks TLS they are there before anybody waits for them.
+      if (this.#config.routes.some(speaksTls)) setImmediate(() => this.#profiles.warm());
       return this.#addresses;
     } catch (error) {
       await this.stop();
@@ -614,6 +617,9 @@ function secretLog({ log }: LogSink): SecretObserver {
       ),
   };
 }
+
+const speaksTls = ({ https, origin, tls }: Route): boolean =>
+  https === 'originate' || https === 'intercept' || origin?.scheme === 'https' || tls !== null;
 
 const routeNames = ({ routes }: Config): string[] => ['default', ...routes.map(({ name }) => name)];
 

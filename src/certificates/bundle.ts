@@ -30,6 +30,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { getCACertificates } from 'node:tls';
 import { AUTHORITY_NAME } from './authority.ts';
+import { rootsNeeded } from './machine-roots.ts';
 import { javaTruststore, TRUSTSTORE_MAGIC } from './truststore.ts';
 
 export interface Bundle {
@@ -77,6 +78,7 @@ export function writeBundle({
 
 /** DER, each once; the authority's first, so that a reader finds it. */
 function combine(certificate: string): Buffer[] {
+  rootsNeeded();
   const own = derOf(certificate);
   const others = [...getCACertificates('default'), ...getCACertificates('system')].flatMap(derOf);
   const found = new Map(own.map((der) => [der.toString('latin1'), der]));

@@ -5,11 +5,16 @@
  * Node trusts the list that it was built with, and NODE_EXTRA_CA_CERTS; what the machine has beyond that is
  * added to it for the whole process, once, at its start. The bundle is read directly: asking Node for the
  * store of the system takes ten times as long, because it parses the file and every link of a directory.
+ *
+ * All of it takes as long as loading a library, so it waits for the first who needs roots: who makes a secure context of
+ * them, or writes them down, asks for them here before.
  */
 import { X509Certificate } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Debian and Alpine, Fedora and RHEL, SUSE, BSD. The first that is there. */
 const BUNDLES = [
@@ -23,8 +28,24 @@ const BUNDLES = [
 const SIZE_MAX = 16 * 1024 * 1024;
 const BLOCK = /-----BEGIN CERTIFICATE-----([\s\S]*?)-----END CERTIFICATE-----/g;
 
+/** Of the process; null: what the machine has is trusted already, or nobody wants it to be. */
+let awaited: Environment | null = null;
+
+/** They count as soon as somebody needs roots. */
+export function trustMachineRootsWhenNeeded(env: Environment): void {
+  awaited = env;
+}
+
+/** Before Node is asked for its roots, or makes a context of them. */
+export function rootsNeeded(): void {
+  if (awaited === null) return;
+  const env = awaited;
+  awaited = null;
+  trustMachineRoots(env);
+}
+
 /** Trusts them from now on. Says how many there were beyond those that Node has. */
-export function trustMachineRoots(env: Readonly<Record<string, string | undefined>>): number {
+export function trustMachineRoots(env: Environment): number {
   const known = getCACertificates('default');
   const seen = new Set(known.flatMap(bodiesOf));
   const found: string[] = [];
@@ -54,7 +75,7 @@ function pemOf(body: string): string | null {
   }
 }
 
-function* textsOf(env: Readonly<Record<string, string | undefined>>): Generator<string> {
+function* textsOf(env: Environment): Generator<string> {
   const { SSL_CERT_FILE: file = '', SSL_CERT_DIR: directories = '' } = env;
   const read = new Set<string>();
   for (const path of file === '' ? BUNDLES : [file]) {

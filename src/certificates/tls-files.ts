@@ -10,6 +10,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync, type Stats, statSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
+import { rootsNeeded } from './machine-roots.ts';
 
 const KEYS = ['ca', 'cert', 'key'] as const;
 
@@ -102,6 +103,7 @@ export function contextOf(files: TlsFiles, contents: TlsFiles, options: SecureCo
     if (own?.checkPrivateKey(keyOf(files, key)) !== true)
       throw new TlsFileError('key', String(files.key), `is not the key of ${files.cert}`);
   }
+  if (ca === null && options.ca === undefined) rootsNeeded();
   try {
     return createSecureContext({
       ...options,

@@ -6,7 +6,7 @@
  * It does not know why the sidecar is to end, nor what a signal is.
  */
 
-import { trustMachineRoots } from '../certificates/machine-roots.ts';
+import { trustMachineRootsWhenNeeded } from '../certificates/machine-roots.ts';
 import { TlsFileError } from '../certificates/tls-files.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { ConfigError, formatPlace, formatProblem } from '../config/problem.ts';
@@ -67,7 +67,7 @@ export async function serve(options: ServingOptions): Promise<Serving | null> {
   // Node itself would say that it counts, though it does not.
   delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
   const { config, warnings } = loaded;
-  trustMachineRoots(env);
+  trustMachineRootsWhenNeeded(env);
   const { level, format } = config.log;
   const sink = createLog({ level, format, ...(logFd === undefined ? {} : { fd: logFd }) });
   for (const warning of settings.warnings) sink.log.warn({}, warning);

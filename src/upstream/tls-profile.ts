@@ -3,7 +3,7 @@
  * versions, and whether HTTP/2 is offered. Connections of different profiles are never shared.
  *
  * Rules: a secure context is made once per profile and not per connection, for it costs more than a
- * handshake's bookkeeping. Its files are looked at again and again, by content, for a file can be exchanged
+ * handshake's bookkeeping; that of the roots alone with the first connection, or ahead of it where routes speak of TLS. Its files are looked at again and again, by content, for a file can be exchanged
  * in too many ways to be told of each; what has changed counts for new connections once all of it fits
  * together, and until then what was good stays. It knows no sockets, no log and no metrics: who owns the
  * profiles is told.
@@ -11,6 +11,7 @@
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
+import { rootsNeeded } from '../certificates/machine-roots.ts';
 import {
   contextOf,
   readTlsFiles,
@@ -25,7 +26,7 @@ const HTTP2: readonly string[] = ['h2', 'http/1.1'];
 
 /** What is trusted where a route says nothing else. */
 export interface Roots {
-  /** For profiles without settings of their own. */
+  /** For profiles without settings of their own; made when it is first read. */
   readonly context: SecureContext;
   /** PEM; null: those of the process. */
   readonly pem: readonly string[] | null;
@@ -33,7 +34,19 @@ export interface Roots {
 
 /** Certificates; null: those of the process. */
 export function rootsOf(pem: readonly string[] | null): Roots {
-  return { context: createSecureContext(pem === null ? {} : { ca: [...pem] }), pem };
+  let made: SecureContext | null = null;
+  return {
+    pem,
+    get context() {
+      made ??= rooted(pem === null ? {} : { ca: [...pem] });
+      return made;
+    },
+  };
+}
+
+function rooted(options: SecureContextOptions): SecureContext {
+  if (options.ca === undefined) rootsNeeded();
+  return createSecureContext(options);
 }
 
 /** What a look at the files brought. */
@@ -47,7 +60,9 @@ export class TlsProfile {
   readonly #policy: TlsPolicy | null;
   readonly #http2: boolean;
   readonly #options: SecureContextOptions;
-  #context: SecureContext;
+  /** Null: that of the roots. */
+  #context: SecureContext | null = null;
+  readonly #roots: Roots;
   /** Of the contents that the context was made of. */
   #digest = '';
   /** A look found them unusable, and the one before did not. */
@@ -62,15 +77,15 @@ export class TlsProfile {
       minVersion: policy?.minVersion ?? 'TLSv1.2',
       ...(roots.pem === null ? {} : { ca: [...roots.pem] }),
     };
-    this.#context = roots.context;
+    this.#roots = roots;
     if (policy === null) return;
     if (this.hasFiles) this.#use(policy, readTlsFiles(policy));
-    else if (policy.minVersion !== 'TLSv1.2') this.#context = createSecureContext(this.#options);
+    else if (policy.minVersion !== 'TLSv1.2') this.#context = rooted(this.#options);
   }
 
   /** Of the next connection. The oldest version is part of it: beside a context, Node does not look at one. */
   get secureContext(): SecureContext {
-    return this.#context;
+    return this.#context ?? this.#roots.context;
   }
 
   /** RFC 7301; `http1`: nothing else can be used, as for an upgrade. */
@@ -228,6 +243,11 @@ export class TlsProfiles {
 
   of(route: Route): TlsProfile {
     return this.#byRoute.get(route) ?? this.#standard;
+  }
+
+  /** Makes ahead of the first connection what routes without settings of their own will want. */
+  warm(): void {
+    void this.#standard.secureContext;
   }
 
   snapshot(): TlsSnapshot {

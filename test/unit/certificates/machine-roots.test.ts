@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import { trustMachineRoots } from '../../../src/certificates/machine-roots.ts';
+import {
+  rootsNeeded,
+  trustMachineRoots,
+  trustMachineRootsWhenNeeded,
+} from '../../../src/certificates/machine-roots.ts';
+import { rootsOf } from '../../../src/upstream/tls-profile.ts';
 import { type Certificates, makeCertificates } from '../../support/certificates.ts';
 
 const made = [makeCertificates(), makeCertificates()];
@@ -47,6 +52,27 @@ test('what is missing, or no certificate, changes nothing and fails nothing', { 
       assert.equal(trustMachineRoots({ SSL_CERT_FILE: path }), 0, path);
     writeFileSync(file, `-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n${one.ca}`);
     assert.equal(trustMachineRoots({ SSL_CERT_FILE: file }), 1, 'the good one beside a bad one');
+    assert.deepEqual(trusted(), plain([...before, one.ca]));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('they wait for the first context that is made of the roots, and are read once', { skip }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'outrigger-roots-'));
+  try {
+    const file = join(folder, 'corp.pem');
+    writeFileSync(file, one.ca);
+    trustMachineRootsWhenNeeded({ SSL_CERT_FILE: file });
+    const roots = rootsOf(null);
+    const own = rootsOf([other.ca]);
+    assert.ok(own.context);
+    assert.deepEqual(trusted(), plain(before), 'nobody has needed them');
+    assert.ok(roots.context);
+    assert.deepEqual(trusted(), plain([...before, one.ca]));
+    assert.equal(roots.context, roots.context);
+    writeFileSync(file, other.ca);
+    rootsNeeded();
     assert.deepEqual(trusted(), plain([...before, one.ca]));
   } finally {
     rmSync(folder, { recursive: true });
