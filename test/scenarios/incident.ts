@@ -36,6 +36,13 @@ const HEALTHY_SHARE = 0.9;
  * others were reset.
  */
 const CONNECTIONS_MAX = 6 + 2;
+/**
+ * A machine that stands still for longer than this is slower than what is to be seen: then the incident is replayed
+ * once more, so many times in all.
+ */
+const HELD_UP_MS = 100;
+const TIMES = 3;
+const LOOK_MS = 10;
 /** Scores in a row that rest on all vendors, before the service counts as recovered. */
 const FULL_IN_A_ROW = PER_SECOND;
 
@@ -110,6 +117,8 @@ interface Phases {
   readonly healthyMs: number;
   readonly hungMs: number;
   readonly returnedMs: number;
+  /** The longest that this process, in which the vendors live, was kept from working while it was measured. */
+  readonly heldUpMs: number;
 }
 
 /** Replays it with a service, `name` in its language, and proves what the sidecar is for. */
@@ -124,12 +133,36 @@ export async function replay(t: TestContext, name: string, service: Command): Pr
   t.after(stop);
 
   await until(() => replays.every(({ warm }) => warm), 'both services to be warm', WARM_MS);
+  for (let left = TIMES; ; left--) {
+    const phases = await incident(stage, replays);
+    const [direct, sidecar] = await Promise.all([replays[0].figures(phases), replays[1].figures(phases)]);
+    const problems = problemsOf(direct, sidecar, phases.heldUpMs);
+    if (problems.length > 0 && phases.heldUpMs > HELD_UP_MS && left > 1) {
+      t.diagnostic(
+        `once more, for the machine stood still for ${Math.round(phases.heldUpMs)} ms: ${problems.join(', ')}`,
+      );
+      continue;
+    }
+    tell(t, `fraud-${name.toLowerCase()}`, {
+      scenario: `fraud service, ${name}, one of five vendors hangs`,
+      direct,
+      sidecar,
+    });
+    assert.deepEqual(problems, []);
+    break;
+  }
+  await stop();
+  await stage.proveQuiet((await replays[1].calls()).length);
+}
+
+/** All is well for a while, one vendor hangs for a while, and returns. */
+async function incident(stage: ScenarioStage, replays: readonly Replay[]): Promise<Phases> {
+  const delay = monitorEventLoopDelay({ resolution: LOOK_MS });
+  delay.enable();
   const healthyMs = Date.now();
   await after(HEALTHY_MS);
   const hungMs = Date.now();
   await stage.behave(HUNG, HANGING);
-  const delay = monitorEventLoopDelay({ resolution: 10 });
-  delay.enable();
   await after(HUNG_MS);
   delay.disable();
   const returnedMs = Date.now();
@@ -140,31 +173,24 @@ export async function replay(t: TestContext, name: string, service: Command): Pr
     'an end',
     2 * RECOVERY_MAX_MS,
   );
-  await stop();
+  return { healthyMs, hungMs, returnedMs, heldUpMs: delay.max / 1e6 - LOOK_MS };
+}
 
-  const phases = { healthyMs, hungMs, returnedMs };
-  const [direct, sidecar] = await Promise.all([replays[0].figures(phases), replays[1].figures(phases)]);
-  tell(t, `fraud-${name.toLowerCase()}`, {
-    scenario: `fraud service, ${name}, one of five vendors hangs`,
-    direct,
-    sidecar,
-  });
-  assert.ok((direct['successHealthyShare'] as number) >= HEALTHY_SHARE, 'direct, all is well at first');
-  assert.ok((direct['successHungShare'] as number) < 0.2, 'direct, the service is down');
-  assert.ok((sidecar['successHealthyShare'] as number) >= HEALTHY_SHARE, 'through the sidecar, too');
-  assert.ok((sidecar['othersSuccessShare'] as number) >= 0.995, 'the other vendors are reached');
-  // What held the vendors up, which live in this process, is the machine's.
-  const heldUpMs = delay.max / 1e6 - 10;
-  assert.ok(
-    (sidecar['othersP99HungMs'] as number) <= 1.3 * (sidecar['othersP99HealthyMs'] as number) + heldUpMs,
-    `the other vendors are as fast as before, but for ${heldUpMs} ms of the machine`,
-  );
-  assert.ok((sidecar['recoveryMs'] ?? Infinity) <= RECOVERY_MAX_MS, 'full service within ten seconds');
-  assert.ok(
-    (sidecar['hungVendorConnections'] as number) <= CONNECTIONS_MAX,
-    'the vendor sees no more connections than configured',
-  );
-  await stage.proveQuiet((await replays[1].calls()).length);
+/** What was to be shown and was not. */
+function problemsOf(direct: WayFigures, sidecar: WayFigures, heldUpMs: number): string[] {
+  const of = (figures: WayFigures, name: string): number => figures[name] ?? Number.POSITIVE_INFINITY;
+  const p99MaxMs = 1.3 * of(sidecar, 'othersP99HealthyMs') + heldUpMs;
+  const shown: Readonly<Record<string, boolean>> = {
+    'direct, all is well at first': of(direct, 'successHealthyShare') >= HEALTHY_SHARE,
+    'through the sidecar, too': of(sidecar, 'successHealthyShare') >= HEALTHY_SHARE,
+    'direct, the service is down': of(direct, 'successHungShare') < 0.2,
+    'the other vendors are reached': of(sidecar, 'othersSuccessShare') >= 0.995,
+    'the other vendors are as fast as before': of(sidecar, 'othersP99HungMs') <= p99MaxMs,
+    'full service within ten seconds': of(sidecar, 'recoveryMs') <= RECOVERY_MAX_MS,
+    'the vendor saw no more connections than configured':
+      of(sidecar, 'hungVendorConnections') <= CONNECTIONS_MAX,
+  };
+  return Object.keys(shown).filter((what) => shown[what] === false);
 }
 
 function isFull({ status, body }: Asked): boolean {
