@@ -11,10 +11,11 @@
  * or rejects anything. The action returns a thenable that calls back at once, so the state has changed when
  * `end` returns.
  */
-import { EventEmitter } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import CircuitBreaker from 'opossum';
 import type { Verdict } from '../errors.ts';
 import type { BreakerPolicy } from '../policy/policy.ts';
+import { type Rotation, rotationOf, type Turning } from './rotation.ts';
 
 export type CircuitState = 'closed' | 'half-open' | 'open';
 
@@ -52,11 +53,18 @@ const succeeded = { then: (resolve: (value: undefined) => void) => (resolve(unde
 const failed = { then: () => ({ catch: (reject: (reason: unknown) => void) => reject(FAILURE) }) };
 // oxlint-enable unicorn/no-thenable
 
+/** opossum asks to be told when windows turn; each circuit turns its own. */
+const NOBODY = Object.freeze({
+  listenerCount: () => 0,
+  on: nothing,
+  removeListener: nothing,
+}) as unknown as EventEmitter;
+
 /** opossum only ever calls `then` of what an action returns, and `catch` of what that returns. */
 const action = (success: boolean): Promise<unknown> =>
   (success ? succeeded : failed) as unknown as Promise<unknown>;
 
-export class Circuit {
+export class Circuit implements Turning {
   readonly #policy: BreakerPolicy;
   readonly #onOpen: () => void;
   readonly #now: () => number;
@@ -73,6 +81,8 @@ export class Circuit {
   #openings = 0;
   #openUntil = 0;
   #told = 0;
+  /** Steps of the window since a call was last counted; so many as it has buckets: it is empty. */
+  #quiet = BUCKETS;
   #forced: 'open' | 'closed' | null = null;
 
   /** `now` is monotonic, and only tells how long an open circuit will stay so. */
@@ -84,7 +94,8 @@ export class Circuit {
     this.#policy = policy;
     this.#onOpen = onOpen;
     this.#now = now;
-    this.#rotation = rotationOf(policy.windowMs);
+    this.#rotation = rotationOf(policy.windowMs / BUCKETS);
+    this.#rotation.enter();
     this.#options = {
       name: 'origin',
       timeout: false,
@@ -95,7 +106,7 @@ export class Circuit {
       rollingCountBuckets: BUCKETS,
       rollingPercentilesEnabled: false,
       enableSnapshots: false,
-      rotateBucketController: this.#rotation.controller,
+      rotateBucketController: NOBODY,
     };
     this.#engine = new CircuitBreaker(action, this.#options);
   }
@@ -146,13 +157,19 @@ export class Circuit {
     this.#forced = state === 'auto' ? null : state;
   }
 
+  /** The window moves on by a bucket. */
+  turn(): boolean {
+    (this.#engine.status as RotatableStatus).rotateBucket();
+    return ++this.#quiet < BUCKETS;
+  }
+
   /** For good: from here it lets everything pass and learns nothing. */
   shutdown(): void {
     if (this.#engine.isShutdown) return;
     this.#move();
     this.#forced = null;
     this.#engine.shutdown();
-    this.#rotation.left();
+    this.#rotation.leave(this);
   }
 
   /** What permits are bound to, made once. */
@@ -190,6 +207,8 @@ export class Circuit {
     const { openForMs, openForMaxMs } = this.#policy;
     const openMs = Math.min(openForMaxMs, openForMs * 2 ** this.#failedProbes);
     this.#options.resetTimeout = openMs;
+    if (this.#quiet === BUCKETS) this.#rotation.begin(this);
+    this.#quiet = 0;
     this.#engine.fire(success).catch(nothing);
     if (this.#engine.opened) this.#openUntil = this.#now() + openMs;
     if (++this.#told % LATENCIES_KEPT === 0) {
@@ -250,34 +269,4 @@ class Permit implements CircuitPermit {
     this.#ended = true;
     this.#listener.ended(this.#generation, this.#deciding, verdict);
   }
-}
-
-/**
- * One interval turns the windows of all circuits of one length, where opossum would start two for each
- * circuit.
- */
-interface Rotation {
-  readonly controller: EventEmitter;
-  /** Called after a circuit has left; the last one stops the interval. */
-  left(): void;
-}
-
-const rotations = new Map<number, Rotation>();
-
-function rotationOf(windowMs: number): Rotation {
-  const known = rotations.get(windowMs);
-  if (known !== undefined) return known;
-  const controller = new EventEmitter().setMaxListeners(0);
-  const interval = setInterval(() => controller.emit('rotate'), Math.max(1, Math.floor(windowMs / BUCKETS)));
-  interval.unref();
-  const rotation: Rotation = {
-    controller,
-    left: () => {
-      if (controller.listenerCount('rotate') > 0) return;
-      clearInterval(interval);
-      rotations.delete(windowMs);
-    },
-  };
-  rotations.set(windowMs, rotation);
-  return rotation;
 }

@@ -10,8 +10,12 @@ import type { OriginSnapshot } from '../telemetry/snapshot.ts';
 import type { CircuitState } from './circuit.ts';
 import { Origin } from './origin.ts';
 import type { Semaphore } from './semaphore.ts';
+import { Shortlist } from './shortlist.ts';
 
 const SEVERITY: readonly CircuitState[] = ['closed', 'half-open', 'open'];
+
+/** More than any moment, milliseconds. */
+const AFTER_ALL_OTHERS = 1e15;
 
 /** What of upstream state a configuration can still ask for. */
 export interface Wanted {
@@ -28,6 +32,21 @@ export class Origins {
   readonly #byKey = new Map<string, Origin>();
   /** Forgotten, but not yet without connections; no more of them than `limits.connections`. */
   readonly #leaving = new Map<string, Origin>();
+  /** So many of these are looked at again when they are twice as many. */
+  #left = 0;
+  /** Those that could make place, the one unused for longest first. */
+  readonly #unused = new Shortlist<Origin>(
+    () => this.#byKey.values(),
+    (origin) => {
+      if (origin.inFlight > 0 || this.#byKey.get(origin.key) !== origin) return Number.POSITIVE_INFINITY;
+      return origin.remembered ? origin.lastUsedAt + AFTER_ALL_OTHERS : origin.lastUsedAt;
+    },
+  );
+  /** Those with a connection that could make place. */
+  readonly #idle = new Shortlist<Origin>(
+    () => this.#byKey.values(),
+    ({ pool }) => pool.oldestIdleAt,
+  );
 
   /** `permits` is the limit on upstream connections of the whole process. */
   constructor(limit: number, permits: Semaphore) {
@@ -101,17 +120,7 @@ export class Origins {
 
   /** False: all of them are in use. */
   #evictOne(): boolean {
-    let victim: Origin | null = null;
-    for (const origin of this.#byKey.values()) {
-      if (origin.inFlight > 0) continue;
-      if (
-        victim === null ||
-        (victim.remembered && !origin.remembered) ||
-        (victim.remembered === origin.remembered && origin.lastUsedAt < victim.lastUsedAt)
-      ) {
-        victim = origin;
-      }
-    }
+    const victim = this.#unused.least();
     if (victim !== null) this.#forget(victim);
     return victim !== null;
   }
@@ -119,21 +128,14 @@ export class Origins {
   #forget(origin: Origin): void {
     this.#byKey.delete(origin.key);
     origin.close();
-    for (const [key, other] of this.#leaving) if (other.pool.size === 0) this.#leaving.delete(key);
     if (origin.pool.size > 0) this.#leaving.set(origin.key, origin);
+    if (this.#leaving.size <= 2 * this.#left) return;
+    for (const [key, other] of this.#leaving) if (other.pool.size === 0) this.#leaving.delete(key);
+    this.#left = this.#leaving.size;
   }
 
   /** Somebody needs a connection and the process has none left: the one idle longest makes place. */
   #reclaim = (): void => {
-    let oldest: Origin | null = null;
-    let oldestAt = Number.POSITIVE_INFINITY;
-    for (const origin of this.#byKey.values()) {
-      const at = origin.pool.oldestIdleAt;
-      if (at < oldestAt) {
-        oldest = origin;
-        oldestAt = at;
-      }
-    }
-    oldest?.pool.closeOldestIdle();
+    this.#idle.least()?.pool.closeOldestIdle();
   };
 }
