@@ -1,0 +1,93 @@
+/**
+ * Limits that a reload moves, and who watches that they are kept. A higher one counts at once. Under a lower one what is
+ * there may stay and nothing may come: the ceiling comes down with what is seen until it has reached the limit.
+ */
+
+import type { Knobs } from './configuration.ts';
+import { countConnections, kernelName } from './kernel-connections.ts';
+import type { Street } from './street.ts';
+import type { Violations } from './violations.ts';
+
+class Ceiling {
+  #limit: number;
+  #ceiling: number;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+    this.#ceiling = limit;
+  }
+
+  /** What was in force may be so for a while; what is asked for may be in force already. */
+  changing(to: number): void {
+    this.#ceiling = Math.max(this.#ceiling, to);
+    this.#limit = Math.max(this.#limit, to);
+  }
+
+  changed(to: number): void {
+    this.#limit = to;
+  }
+
+  /** Returns the ceiling if it is broken. */
+  seen(count: number): number | null {
+    const ceiling = this.#ceiling;
+    this.#ceiling = Math.max(this.#limit, Math.min(ceiling, count));
+    return count > ceiling ? ceiling : null;
+  }
+}
+
+export class Limits {
+  /** The most connections seen, of each vendor and in all. */
+  readonly most = new Map<string, number>();
+  readonly #violations: Violations;
+  readonly #vendors: readonly { readonly name: string; readonly row: string; readonly ceiling: Ceiling; readonly ways: number }[];
+  readonly #connections: Ceiling;
+  readonly #exchanges: Ceiling;
+
+  constructor(street: Street, knobs: Knobs, violations: Violations) {
+    this.#violations = violations;
+    this.#vendors = street.all.map(({ name, port, options }) => ({
+      name,
+      row: kernelName(options.address, port),
+      ways: options.ways,
+      ceiling: new Ceiling(knobs.pool * options.ways),
+    }));
+    this.#connections = new Ceiling(knobs.connections);
+    this.#exchanges = new Ceiling(knobs.exchanges);
+  }
+
+  /** A reload is asked for. */
+  changing(knobs: Knobs): void {
+    for (const { ceiling, ways } of this.#vendors) ceiling.changing(knobs.pool * ways);
+    this.#connections.changing(knobs.connections);
+    this.#exchanges.changing(knobs.exchanges);
+  }
+
+  /** It has happened. */
+  changed(knobs: Knobs): void {
+    for (const { ceiling, ways } of this.#vendors) ceiling.changed(knobs.pool * ways);
+    this.#connections.changed(knobs.connections);
+    this.#exchanges.changed(knobs.exchanges);
+  }
+
+  /** Counts in the kernel. */
+  look(): void {
+    const counts = countConnections(this.#vendors.map(({ row }) => row));
+    let total = 0;
+    for (const [index, { name, ceiling }] of this.#vendors.entries()) {
+      const count = counts[index] ?? 0;
+      total += count;
+      this.#judge('connections of a vendor', name, ceiling, count);
+    }
+    this.#judge('connections in all', 'in all', this.#connections, total);
+  }
+
+  exchanges(count: number): void {
+    this.#judge('exchanges in flight', 'exchanges', this.#exchanges, count);
+  }
+
+  #judge(what: string, name: string, ceiling: Ceiling, count: number): void {
+    this.most.set(name, Math.max(this.most.get(name) ?? 0, count));
+    const broken = ceiling.seen(count);
+    if (broken !== null) this.#violations.add('limits hold', `${what}: ${count}, limit ${broken} (${name})`);
+  }
+}
