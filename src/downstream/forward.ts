@@ -249,7 +249,15 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
   }
 
   failed(error: OutriggerError): void {
-    this.#cut(error);
+    if (this.#isWhole) this.end(NONE);
+    else this.#cut(error);
+  }
+
+  /** For the caller: an origin of HTTP/2 may have sent all bytes of a body and not its end. */
+  get #isWhole(): boolean {
+    const length = this.#upstream?.length ?? null;
+    if (this.#chunked || length === null || this.request.http2 === true) return false;
+    return this.request.method === 'HEAD' || this.exchange.responseBytes === length;
   }
 
   drained(): void {

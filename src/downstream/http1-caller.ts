@@ -15,7 +15,7 @@ import { FAULT, HeadReader, MORE } from '../http1/head-reader.ts';
 import { isHttp2Preface, readRequestHead } from '../http1/request-head.ts';
 import type { CallerRequest, CallerResponse } from './caller.ts';
 import type { Place, PlaceHolder } from './caller-places.ts';
-import { Http1Request } from './http1-request.ts';
+import { DRAIN_BYTES, Http1Request } from './http1-request.ts';
 import { Http1Response, type ResponseHome } from './http1-response.ts';
 
 /** Who carries what is asked for. */
@@ -41,8 +41,7 @@ export interface CallerHome extends CallerServices {
 /** Bytes that are kept of what comes while an exchange is under way. */
 const KEPT_BYTES = 65_536;
 
-/** What a caller still sends after it has been answered; bytes and milliseconds. */
-const DRAIN_BYTES = 1_048_576;
+/** What a caller still sends after it has been answered, milliseconds. */
 const DRAIN_MS = 2_000;
 
 /** After the last answer the caller has this long to read it and close, milliseconds. */

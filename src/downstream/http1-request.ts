@@ -20,6 +20,9 @@ interface BodyGate {
   letBodyFlow(request: Http1Request): void;
 }
 
+/** So much of a body is read behind its answer, so that the connection can go on. */
+export const DRAIN_BYTES = 1_048_576;
+
 const NONE: readonly string[] = [];
 
 export class Http1Request implements CallerRequest {
@@ -58,6 +61,11 @@ export class Http1Request implements CallerRequest {
     this.#gate = gate;
     this.persistent = minorVersion === 1;
     this.#readFields(bounds);
+  }
+
+  /** More of its body is to come than is read behind its answer. */
+  get outlastsAnswer(): boolean {
+    return !this.complete && this.#left > DRAIN_BYTES;
   }
 
   on(event: 'data' | 'end', listener: ((chunk: Buffer) => void) | (() => void)): void {

@@ -39,6 +39,7 @@ export class Http1Response implements CallerResponse {
   last: boolean;
   readonly #home: ResponseHome;
   readonly #socket: Socket;
+  readonly #request: Http1Request;
   readonly #isHead: boolean;
   readonly #isModern: boolean;
   #framing: Framing = 'none';
@@ -54,6 +55,7 @@ export class Http1Response implements CallerResponse {
   constructor(home: ResponseHome, request: Http1Request) {
     this.#home = home;
     this.#socket = home.socket;
+    this.#request = request;
     this.#isHead = request.method === 'HEAD';
     this.#isModern = request.httpVersionMinor === 1;
     this.last = !request.persistent;
@@ -65,6 +67,8 @@ export class Http1Response implements CallerResponse {
 
   writeHead(status: number, statusText: string, headers: readonly string[], empty = false): void {
     if (status < 200 || status > 999) throw new UnsafeField('a status that is no final one');
+    // Its caller would otherwise begin another request on a connection that is about to end.
+    if (this.#request.outlastsAnswer) this.last = true;
     let named = false;
     let length = false;
     for (let i = 0; i + 1 < headers.length; i += 2) {

@@ -187,6 +187,22 @@ test('an early answer reaches the caller while it still sends, and the connectio
     assert.equal(origin.connections.total, 2);
   }));
 
+test('an answer before a body that is too long to be read behind it says that the connection ends', () =>
+  stage('access: { default: deny }', async (cast) => {
+    const answers = async (length: number): Promise<string[]> => {
+      const caller = await cast.raw();
+      cast.expected++;
+      caller.write(`POST http://a.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\npart`);
+      await caller.until((text) => text.endsWith('}'));
+      const [early] = messagesOf(caller.received);
+      assert.equal(early?.status, 403);
+      return early?.values('connection') ?? [];
+    };
+    cast.expected = 0;
+    assert.deepEqual(await answers(500_000), ['keep-alive']);
+    assert.deepEqual(await answers(3 * MIB), ['close']);
+  }));
+
 test('an answer whose request body was not read is whole, whatever the size of the body', () =>
   stage('', async (cast) => {
     const origin = await cast.rawOrigin((socket) =>

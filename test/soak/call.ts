@@ -44,8 +44,7 @@ export function call(it: Call): Promise<void> {
             left = true;
             outgoing.destroy();
           }, leaveAfterMs);
-    outgoing.on('socket', (sk: any) => { (outgoing as any).prev = sk.lastT; sk.lastT = `${ticket.id} ${ticket.terms.kind}`; });
-    outgoing.on('error', (e: any) => { if (!left && ticket.status === null) console.log('CUT', ticket.id, ticket.terms.kind, e.code, e.message, outgoing.reusedSocket, (outgoing as any).prev); end('cut'); });
+    outgoing.on('error', () => end('cut'));
     outgoing.on('close', () => end('cut'));
     outgoing.on('response', (response) => {
       const judge = new Judge(ticket, response.statusCode ?? 0, response.headers);

@@ -126,7 +126,7 @@ export async function events({ world, chance }: Turn): Promise<void> {
   const url = urlOf(
     world,
     'events',
-    `/do/${chance.yes(0.8) ? 'none' : chance.one(FAULTS)}/events/${chance.below(40)}`,
+    `/do/${chance.yes(0.8) ? 'none' : chance.one(FAULTS)}/0/${chance.below(40)}`,
   );
   const ticket = world.ledger.begin(terms('events', 'GET', { boundMs: STREAM_HEAD_MS }));
   await call({

@@ -39,7 +39,12 @@ export class Limits {
   /** The most connections seen, of each vendor and in all. */
   readonly most = new Map<string, number>();
   readonly #violations: Violations;
-  readonly #vendors: readonly { readonly name: string; readonly row: string; readonly ceiling: Ceiling; readonly ways: number }[];
+  readonly #vendors: readonly {
+    readonly name: string;
+    readonly row: string;
+    readonly ceiling: Ceiling;
+    readonly ways: number;
+  }[];
   readonly #connections: Ceiling;
   readonly #exchanges: Ceiling;
 

@@ -5,7 +5,18 @@ import { Http2Vendor } from './http2-vendor.ts';
 import type { Ledger } from './ledger.ts';
 import type { Tally } from './tally.ts';
 
-const NAMES = ['orders', 'scores', 'files', 'events', 'chat', 'quotes', 'claims', 'vault', 'grid', 'desk'] as const;
+const NAMES = [
+  'orders',
+  'scores',
+  'files',
+  'events',
+  'chat',
+  'quotes',
+  'claims',
+  'vault',
+  'grid',
+  'desk',
+] as const;
 export type VendorName = (typeof NAMES)[number];
 
 /** Those that speak TLS. */
