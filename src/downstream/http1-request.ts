@@ -63,9 +63,9 @@ export class Http1Request implements CallerRequest {
     this.#readFields(bounds);
   }
 
-  /** More of its body is to come than is read behind its answer. */
+  /** More of its body may be to come than is read behind its answer. */
   get outlastsAnswer(): boolean {
-    return !this.complete && this.#left > DRAIN_BYTES;
+    return !this.complete && (this.#chunks !== null || this.#left > DRAIN_BYTES);
   }
 
   on(event: 'data' | 'end', listener: ((chunk: Buffer) => void) | (() => void)): void {

@@ -187,20 +187,19 @@ test('an early answer reaches the caller while it still sends, and the connectio
     assert.equal(origin.connections.total, 2);
   }));
 
-test('an answer before a body that is too long to be read behind it says that the connection ends', () =>
+test('an answer before a body that may be too long to be read behind it says that the connection ends', () =>
   stage('access: { default: deny }', async (cast) => {
-    const answers = async (length: number): Promise<string[]> => {
+    const answers = async (framing: string): Promise<string[]> => {
       const caller = await cast.raw();
-      cast.expected++;
-      caller.write(`POST http://a.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\npart`);
-      await caller.until((text) => text.endsWith('}'));
+      caller.write(`POST http://a.test/ HTTP/1.1\r\nHost: x\r\n${framing}\r\n\r\n4\r\npart`);
+      await caller.until((text) => text.endsWith('}\n'));
       const [early] = messagesOf(caller.received);
       assert.equal(early?.status, 403);
       return early?.values('connection') ?? [];
     };
-    cast.expected = 0;
-    assert.deepEqual(await answers(500_000), ['keep-alive']);
-    assert.deepEqual(await answers(3 * MIB), ['close']);
+    assert.deepEqual(await answers('Content-Length: 500000'), ['keep-alive']);
+    assert.deepEqual(await answers('Content-Length: 3000000'), ['close']);
+    assert.deepEqual(await answers('Transfer-Encoding: chunked'), ['close']);
   }));
 
 test('an answer whose request body was not read is whole, whatever the size of the body', () =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { constants, type SecureServerOptions } from 'node:http2';
+import type { SecureServerOptions } from 'node:http2';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -658,24 +658,21 @@ test('a stream that shared a connection with a broken one is sent again where th
   ),
 );
 
-for (const [method, length] of [
-  ['GET', 2],
-  ['GET', 0],
-  ['HEAD', 2],
-] as const) {
+for (const length of [2, 0]) {
   test(
-    `what a caller of HTTP/1.1 has whole is no truncated response, though its stream did not end: ${method}, ${length} bytes`,
+    `what a caller of HTTP/1.1 has whole is not cut, though its stream did not end: ${length} bytes`,
     options,
     () =>
       stage(yaml('retry: { attempts: 1 }'), async (cast) => {
         const origin = await http2Origin(cast, (stream) => {
           stream.respond({ ':status': 200, 'content-length': length });
-          const reset = (): void => stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-          if (method === 'HEAD' || length === 0) setTimeout(reset, 20);
-          else stream.write('ok', () => setTimeout(reset, 20));
+          // A stream that is closed alone would be ended first.
+          const breakOff = (): void => stream.session?.destroy();
+          if (length === 0) setTimeout(breakOff, 20);
+          else stream.write('ok', () => setTimeout(breakOff, 20));
         });
         const caller = await cast.raw();
-        const request = `${method} ${origin.url}/ HTTP/1.1\r\nHost: x\r\n\r\n`;
+        const request = `GET ${origin.url}/ HTTP/1.1\r\nHost: x\r\n\r\n`;
         caller.write(request + request);
         cast.expected++;
         await caller.until((text) => text.split('HTTP/1.1 200').length > 2);

@@ -2,11 +2,13 @@
  * One exchange of a caller, from its first byte to its last, whatever it goes over. It is judged on the way: the answer belongs to
  * this request, is whole if it says so, and consists of the bytes that the vendor made for it.
  */
-import { type IncomingHttpHeaders, type RequestOptions, request } from 'node:http';
+import { type IncomingHttpHeaders, type OutgoingHttpHeaders, type RequestOptions, request } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Ticket } from './ledger.ts';
 import { letterOf } from './vendor.ts';
 
 export interface Call extends RequestOptions {
+  readonly headers?: OutgoingHttpHeaders;
   readonly ticket: Ticket;
   readonly body?: Buffer;
   /** Without a length. */
@@ -22,6 +24,9 @@ export interface Call extends RequestOptions {
 }
 
 const PIECE = 16_384;
+
+/** Which exchange a connection carried last. */
+const carried = new WeakMap<Duplex, string>();
 
 /** Resolves when it is over, however it ended. */
 export function call(it: Call): Promise<void> {
@@ -44,6 +49,10 @@ export function call(it: Call): Promise<void> {
             left = true;
             outgoing.destroy();
           }, leaveAfterMs);
+    outgoing.on('socket', (socket) => {
+      ticket.behind = carried.get(socket);
+      carried.set(socket, ticket.id);
+    });
     outgoing.on('error', () => end('cut'));
     outgoing.on('close', () => end('cut'));
     outgoing.on('response', (response) => {
@@ -104,11 +113,11 @@ export class Judge {
     this.#bytes = Number(headers['x-bytes']);
     const opaque = ticket.terms.logged === false;
     if (!opaque && headers['x-request-id'] !== ticket.id)
-      ticket.broken('the answer is that of the request', `it has the ID ${headers['x-request-id']}`);
+      ticket.broken('the answer is that of the request', `it has the ID ${String(headers['x-request-id'])}`);
     if (!opaque && !told.startsWith('outrigger'))
       ticket.broken('the answer is that of the request', 'it has no Proxy-Status of ours');
     if (!this.#own && headers['x-echo'] !== String(ticket.n))
-      ticket.broken('the answer is that of the request', `the vendor answered ${headers['x-echo']}`);
+      ticket.broken('the answer is that of the request', `the vendor answered ${String(headers['x-echo'])}`);
   }
 
   piece(piece: Buffer): void {

@@ -1,5 +1,5 @@
 /** Callers that speak HTTP/1.1 to the sidecar: in absolute form, by prefix, with bodies small and large, streams, and some that leave. */
-import type { RequestOptions } from 'node:http';
+import type { OutgoingHttpHeaders, RequestOptions } from 'node:http';
 import type { Chance } from '../fuzz/chance.ts';
 import { call } from './call.ts';
 import { MOST_ATTEMPTS, STREAM_MS, TOTAL_MS, UPLOAD_MS } from './configuration.ts';
@@ -41,7 +41,11 @@ function terms(kind: string, method: string, more: Partial<Terms> = {}): Terms {
 }
 
 /** To the sidecar, as a proxy. */
-const through = ({ sidecar, agent }: World, url: string, method: string): RequestOptions => ({
+const through = (
+  { sidecar, agent }: World,
+  url: string,
+  method: string,
+): Omit<RequestOptions, 'headers'> & { readonly headers: OutgoingHttpHeaders } => ({
   host: '127.0.0.1',
   port: sidecar.port,
   path: url,

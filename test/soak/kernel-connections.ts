@@ -28,17 +28,25 @@ function connections(): Map<string, Set<string>> {
   return found;
 }
 
+export interface Count {
+  /** So many there were, all at one moment. */
+  readonly least: number;
+  /** And no more. */
+  readonly most: number;
+}
+
 /**
- * How many there were to each of these far ends, all at one moment. The table is not read in one: a connection that
- * goes and one that comes meanwhile can both be in it. What is in it twice was there between the two readings.
+ * Of the connections to each of these far ends. The table is not read in one: a connection that goes and one that comes
+ * meanwhile can both be in it. What is in it twice was there between the two readings.
  */
-export function countConnections(fars: readonly string[]): number[] {
+export function countConnections(fars: readonly string[]): Count[] {
   const before = connections();
   const after = connections();
   return fars.map((far) => {
-    const still = after.get(far);
-    let count = 0;
-    for (const near of before.get(far) ?? []) if (still?.has(near)) count++;
-    return count;
+    const first = before.get(far) ?? new Set();
+    const second = after.get(far) ?? new Set();
+    let both = 0;
+    for (const near of first) if (second.has(near)) both++;
+    return { least: both, most: first.size + second.size - both };
   });
 }

@@ -58,6 +58,8 @@ export class Ticket {
   status: number | null = null;
   end: CallerEnd | null = null;
   line: string | undefined;
+  /** What its connection carried before. */
+  behind: string | undefined;
   late = false;
   aliveAt: number;
   boundMs: number;
@@ -199,7 +201,10 @@ export class Ledger {
     this.#waited(ticket);
     this.ends.add(ticket.status === null ? `${ticket.end}, no answer` : `${ticket.end}, ${ticket.status}`);
     if (ticket.end === 'cut' && ticket.status === null && ticket.terms.answerDue)
-      ticket.broken('every caller is answered', `${ticket.terms.kind} was cut without an answer`);
+      ticket.broken(
+        'every caller is answered',
+        `${ticket.terms.kind} was cut without an answer, on the connection of ${ticket.behind ?? 'nobody'}`,
+      );
     if (ticket.terms.logged === false) this.#open.delete(ticket.n);
     else if (ticket.line !== undefined) this.#settle(ticket);
   }
@@ -223,7 +228,7 @@ export class Ledger {
         continue;
       ticket.broken(
         'one line for an exchange',
-        `no line of ${ticket.terms.kind}: ${ticket.end}, ${ticket.status ?? 'no answer'}, ${this.#arrivals.at(ticket.n)} arrivals`,
+        `no line of ${ticket.terms.kind}: ${ticket.end}, ${ticket.status ?? 'no answer'}, ${this.#arrivals.at(ticket.n)} arrivals, on the connection of ${ticket.behind ?? 'nobody'}`,
       );
     }
     for (const [id, { line, at }] of this.#strangers) {

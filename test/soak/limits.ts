@@ -4,13 +4,17 @@
  */
 
 import type { Knobs } from './configuration.ts';
-import { countConnections, kernelName } from './kernel-connections.ts';
+import { type Count, countConnections, kernelName } from './kernel-connections.ts';
 import type { Street } from './street.ts';
 import type { Violations } from './violations.ts';
+
+/** Who had a place before it became one too many may still be looking up a name, or dialling; milliseconds. */
+const ON_THE_WAY_MS = 3_000;
 
 class Ceiling {
   #limit: number;
   #ceiling: number;
+  #since = 0;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -25,13 +29,15 @@ class Ceiling {
 
   changed(to: number): void {
     this.#limit = to;
+    this.#since = performance.now();
   }
 
   /** Returns the ceiling if it is broken. */
-  seen(count: number): number | null {
+  seen({ least, most }: Count): number | null {
     const ceiling = this.#ceiling;
-    this.#ceiling = Math.max(this.#limit, Math.min(ceiling, count));
-    return count > ceiling ? ceiling : null;
+    if (performance.now() - this.#since > ON_THE_WAY_MS)
+      this.#ceiling = Math.max(this.#limit, Math.min(ceiling, most));
+    return least > ceiling ? ceiling : null;
   }
 }
 
@@ -77,22 +83,25 @@ export class Limits {
   /** Counts in the kernel. */
   look(): void {
     const counts = countConnections(this.#vendors.map(({ row }) => row));
-    let total = 0;
+    let least = 0;
+    let most = 0;
     for (const [index, { name, ceiling }] of this.#vendors.entries()) {
-      const count = counts[index] ?? 0;
-      total += count;
+      const count = counts[index] as Count;
+      least += count.least;
+      most += count.most;
       this.#judge('connections of a vendor', name, ceiling, count);
     }
-    this.#judge('connections in all', 'in all', this.#connections, total);
+    this.#judge('connections in all', 'in all', this.#connections, { least, most });
   }
 
   exchanges(count: number): void {
-    this.#judge('exchanges in flight', 'exchanges', this.#exchanges, count);
+    this.#judge('exchanges in flight', 'exchanges', this.#exchanges, { least: count, most: count });
   }
 
-  #judge(what: string, name: string, ceiling: Ceiling, count: number): void {
-    this.most.set(name, Math.max(this.most.get(name) ?? 0, count));
+  #judge(what: string, name: string, ceiling: Ceiling, count: Count): void {
+    this.most.set(name, Math.max(this.most.get(name) ?? 0, count.least));
     const broken = ceiling.seen(count);
-    if (broken !== null) this.#violations.add('limits hold', `${what}: ${count}, limit ${broken} (${name})`);
+    if (broken !== null)
+      this.#violations.add('limits hold', `${what}: ${count.least}, limit ${broken} (${name})`);
   }
 }

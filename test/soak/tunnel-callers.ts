@@ -34,7 +34,10 @@ function ask(world: World, kind: string, authority: string): Promise<Tunnel | nu
       const { statusCode = 0, headers } = response;
       ticket.answered(statusCode);
       if (headers['x-request-id'] !== ticket.id)
-        ticket.broken('the answer is that of the request', `it has the ID ${headers['x-request-id']}`);
+        ticket.broken(
+          'the answer is that of the request',
+          `it has the ID ${String(headers['x-request-id'])}`,
+        );
       if (statusCode === 200) {
         ticket.alive();
         resolve({ ticket, socket });
