@@ -1,6 +1,6 @@
 """
 Jobs through a vendor: a queue in SQLite (persist-queue), workers that are threads, and requests, which takes
-its proxy from the environment. Not a word about Outrigger.
+its proxy from the environment.
 
 Each job is one POST, with the name of the job as its Idempotency-Key. What fails is not tried again by the
 worker: the queue delivers it once more, at most so many times, and then it is dead, as such queues are
@@ -20,8 +20,7 @@ from persistqueue import Empty, SQLiteAckQueue
 
 URL, FOLDER = sys.argv[1], sys.argv[5]
 JOBS, WORKERS, DELIVERIES = (int(number) for number in sys.argv[2:5])
-AT_ONCE_S = 0.05
-
+POLL_S = 0.05
 
 
 class Queue(SQLiteAckQueue):
@@ -52,7 +51,7 @@ def worker():
     session = requests.Session()
     while not finished.is_set():
         try:
-            job = queue.get(timeout=AT_ONCE_S)
+            job = queue.get(timeout=POLL_S)
         except Empty:
             continue
         try:
