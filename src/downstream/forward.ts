@@ -8,7 +8,7 @@
  */
 import { asOutriggerError, type ErrorName, OutriggerError } from '../errors.ts';
 import type { Dispatch, Exchange, Flow, InformationalSink, Owing, Pending, Phase } from '../exchange.ts';
-import { applyEdits, withoutSettled } from '../headers/edits.ts';
+import { applyEdits, leaves, withoutSettled } from '../headers/edits.ts';
 import { isNamed } from '../headers/field-names.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
 import type { Policy, Route } from '../policy/policy.ts';
@@ -90,6 +90,8 @@ export class Forwarder {
     }
     const { policy } = exchange.route;
     applyEdits(exchange.headers, policy.headers.request);
+    // The key promises that twice is the same as once, to an origin that sees it.
+    exchange.idempotencyKey &&= leaves(policy.headers.request, 'idempotency-key');
     const dispatch = dispatchFor(exchange.route);
     if (!facts.hasBody) {
       forwarding.follow(dispatch(exchange));

@@ -18,6 +18,11 @@ export function applyEdits(list: string[], edits: HeaderEdits): string[] {
   return list;
 }
 
+/** Whether a field goes on as the caller sent it; lower case. */
+export function leaves(edits: HeaderEdits, lower: string): boolean {
+  return !edits.remove.includes(lower) && !edits.set.some(([name]) => isNamed(name, lower));
+}
+
 /**
  * Of what a caller sends behind its body, what says nothing of the fields that are settled in the head: some
  * origins put the two together. `credentials`: of the caller, which the route does not pass on; lower case.

@@ -168,6 +168,23 @@ test('a POST with an Idempotency-Key is sent again, with the same key', () =>
     );
   }));
 
+for (const edit of ['remove: [Idempotency-Key]', 'set: { idempotency-key: ours }']) {
+  test(`a POST whose Idempotency-Key does not reach the origin is not sent again: ${edit}`, () =>
+    stage(policy('', `, headers: { request: { ${edit} } }`), async (cast) => {
+      const origin = await cast.origin(first(1, resets));
+      const headers = { 'Idempotency-Key': '"8e03978e"' };
+      const got = await cast.call(`${origin.url}/`, { method: 'POST', body: 'pay', headers });
+      assert.equal(got.status, 502);
+      assert.equal(origin.seen.length, 1);
+      assert.notEqual(origin.seen[0]?.headers['idempotency-key'], headers['Idempotency-Key']);
+      const { attempts } = await cast.sidecar.line();
+      assert.deepEqual(
+        attempts.map((one) => one.retry),
+        ['not retried: POST may have reached the origin'],
+      );
+    }));
+}
+
 test('every attempt carries the same request ID', () =>
   stage(policy(), async (cast) => {
     const origin = await cast.origin(first(2, answer(503)));

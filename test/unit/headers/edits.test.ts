@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { applyEdits, findField, removeFields, setField } from '../../../src/headers/edits.ts';
+import { applyEdits, findField, leaves, removeFields, setField } from '../../../src/headers/edits.ts';
 import { SecretText } from '../../../src/policy/secret-text.ts';
 
 test('no edits leave the very same list as it was', () => {
@@ -23,6 +23,14 @@ test('setting leaves one line: at the place of the first, or at the end', () => 
 
 test('what is set stays, though it is removed in the same breath', () => {
   assert.deepEqual(applyEdits(['A', 'old'], { set: [['A', 'new']], remove: ['a'] }), ['A', 'new']);
+});
+
+test('edits leave a field that they neither remove nor set, in any case', () => {
+  const edits = { set: [['X-Set', '1'] as const], remove: ['x-removed'] };
+  assert.deepEqual(
+    ['x-set', 'x-removed', 'x-other'].map((name) => leaves(edits, name)),
+    [false, false, true],
+  );
 });
 
 test('edits that are made twice change nothing more', () => {
