@@ -13,7 +13,14 @@ import { parseArgs } from 'node:util';
 import { judge, type Verdict } from './bars.ts';
 import { Bench, type Case, type Plan } from './bench-context.ts';
 import { BULK } from './cases/bulk.ts';
+import { CALLERS } from './cases/callers.ts';
 import { EXCHANGES } from './cases/exchanges.ts';
+import { FLAT } from './cases/flat.ts';
+import { GROWTH } from './cases/growth.ts';
+import { LATENCY } from './cases/latency.ts';
+import { STORM } from './cases/shed.ts';
+import { IDLE, STARTING } from './cases/start.ts';
+import { TLS } from './cases/tls.ts';
 import { Ground, PINNED } from './ground.ts';
 import { LOADER } from './load.ts';
 import { ORIGIN } from './origins.ts';
@@ -21,7 +28,18 @@ import type { Result } from './result.ts';
 import { shown } from './rounds.ts';
 import { tableOf } from './table.ts';
 
-const CASES: readonly Case[] = [...EXCHANGES, BULK];
+const CASES: readonly Case[] = [
+  ...EXCHANGES,
+  TLS,
+  BULK,
+  LATENCY,
+  STORM,
+  ...GROWTH,
+  CALLERS,
+  IDLE,
+  STARTING,
+  FLAT,
+];
 
 const { values } = parseArgs({
   options: {

@@ -9,7 +9,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { treeOf } from './process-account.ts';
 
@@ -61,14 +61,15 @@ export class Ground {
     const err = openSync(errorFile, 'a');
     const child = spawn(pinned[0] as string, pinned.slice(1), {
       stdio: ['ignore', out, err],
-      env: { PATH: process.env['PATH'], HOME: this.folder, ...env },
+      // The same Node for all, also for those that look for it.
+      env: { PATH: `${dirname(process.execPath)}:${process.env['PATH']}`, HOME: this.folder, ...env },
     });
     for (const fd of [out, err]) if (typeof fd === 'number') closeSync(fd);
     this.#children.add(child);
     child.once('error', (error) => writeFileSync(errorFile, String(error)));
     child.once('exit', (code, signal) => {
       this.#children.delete(child);
-      if (code === 0 || signal === 'SIGKILL') return;
+      if (code === 0 || signal === 'SIGKILL' || signal === 'SIGTERM') return;
       process.stderr.write(
         `${name} ended with ${code ?? signal}: ${readFileSync(errorFile, 'utf8').slice(-2_000)}\n`,
       );

@@ -36,6 +36,6 @@ export async function measure(
     [P50]: p50,
     [P99]: p99,
     [P999]: p999,
-    ...(resident === undefined ? {} : { [RESIDENT]: resident / 2 ** 20 }),
+    ...(resident === undefined ? {} : { [RESIDENT]: resident / 1e6 }),
   };
 }

@@ -25,7 +25,12 @@ export const P99 = 'p99 ms';
 export const P999 = 'p99.9 ms';
 export const CPU_PER_MEGABYTE = 'CPU µs/MB';
 export const SPEED = 'MB/s';
-export const RESIDENT = 'resident MiB';
+export const ADDED_P50 = 'p50 ms over direct';
+export const ADDED_P99 = 'p99 ms over direct';
+export const START = 'ms to ready';
+export const PER_CALLER = 'KB per caller';
+/** Millions of bytes. */
+export const RESIDENT = 'resident MB';
 
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);

@@ -2,7 +2,7 @@
  * Rounds: everybody in turn, then everybody again in the other direction, so that what is slow at one time is slow for all.
  * The first round warms up and does not count.
  */
-import { type Bench, WARM_S } from './bench-context.ts';
+import { type Bench, type Plan, WARM_S } from './bench-context.ts';
 import type { Row } from './result.ts';
 
 export interface Contestant {
@@ -13,9 +13,10 @@ export interface Contestant {
 }
 
 export async function interleave(
-  { plan, say }: Bench,
+  bench: Bench,
   what: string,
   contestants: readonly Contestant[],
+  plan: Pick<Plan, 'rounds' | 'seconds'> = bench.plan,
 ): Promise<Row[]> {
   const figures = new Map<Contestant, Record<string, number[]>>(contestants.map((one) => [one, {}]));
   for (let round = 0; round <= plan.rounds; round++) {
@@ -26,7 +27,7 @@ export async function interleave(
       const mine = figures.get(one) as Record<string, number[]>;
       for (const [name, value] of Object.entries(sample)) (mine[name] ??= []).push(value);
       const told = Object.entries(sample).map(([name, value]) => `${shown(value)} ${name}`);
-      say(`${what}, round ${round}/${plan.rounds}: ${one.name}: ${told.join(', ')}`);
+      bench.say(`${what}, round ${round}/${plan.rounds}: ${one.name}: ${told.join(', ')}`);
     }
   }
   return [...figures].map(([{ name }, mine]) => ({ name, figures: mine }));

@@ -67,6 +67,6 @@ async function read(
   return {
     [CPU_PER_MEGABYTE]: micros / (bytes / 1e6),
     [SPEED]: bytes / 1e6 / seconds,
-    [RESIDENT]: peer.account.residentBytes() / 2 ** 20,
+    [RESIDENT]: peer.account.residentBytes() / 1e6,
   };
 }

@@ -8,7 +8,7 @@ import { HAPROXY } from '../peers/haproxy.ts';
 import { NGINX } from '../peers/nginx.ts';
 import { HTTP_PROXY_3, HTTP_PROXY_AGENT, HTTP_PROXY_BARE, PROXY_CHAIN } from '../peers/node-proxies.ts';
 import { outrigger } from '../peers/outrigger.ts';
-import type { PeerKind } from '../peers/peer.ts';
+import type { PeerKind, Target } from '../peers/peer.ts';
 import { SQUID } from '../peers/squid.ts';
 import { type Ask, render } from '../request.ts';
 import type { Row } from '../result.ts';
@@ -84,16 +84,17 @@ export const EXCHANGES: readonly Case[] = SHAPES.map(({ name, title, peers, ask,
   },
 }));
 
-async function compare(
+/** All of them with one request; the answers are checked before. */
+export async function compare(
   bench: Bench,
   what: string,
   kinds: readonly PeerKind[],
-  { port }: Origin,
+  target: Target,
   ask: Ask,
   body: string,
 ): Promise<Row[]> {
   const { ground, plan } = bench;
-  const peers = await bench.startAll(kinds, { port });
+  const peers = await bench.startAll(kinds, target);
   const contestants = await Promise.all(
     peers.map(async (peer) => {
       const request = render(ask, peer.way === 'forward');

@@ -30,7 +30,8 @@ async function start(
     'haproxy.cfg',
     `global
   nbthread 1
-  maxconn 9500
+  no strict-limits
+  maxconn 10500
   log stdout format raw local0
 defaults
   ${mode}

@@ -2,7 +2,10 @@
  * The sidecar as its users run it: the command, from the sources, everything switched on, its log in a file. What a
  * case needs beside the defaults is laid over them.
  */
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Ground } from '../ground.ts';
 import { Peer, type PeerKind, type Target } from './peer.ts';
 
@@ -10,7 +13,15 @@ const ROOT = new URL('../../../', import.meta.url).pathname;
 /** As in package.json. */
 export const NODE_FLAGS = ['--disable-sigusr1', '--disallow-code-generation-from-strings'];
 export const SOURCE = join(ROOT, 'src/main.ts');
-export const PACKAGE = join(ROOT, 'dist/main.js');
+
+/** How the package is started, built from the sources as they are now. */
+export async function packageCommand(): Promise<string[]> {
+  await promisify(execFile)(join(ROOT, '.ci/build'));
+  const { bin } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    bin: { outrigger: string };
+  };
+  return [join(ROOT, bin.outrigger)];
+}
 
 export interface OutriggerOptions {
   readonly name?: string;
