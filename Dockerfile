@@ -11,7 +11,6 @@ FROM ${NODE_IMAGE} AS compiled
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-COPY tsconfig.json .tsconfig.build.json ./
 COPY .ci/build .ci/build
 COPY src src
 RUN [".ci/build"]

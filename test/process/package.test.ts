@@ -11,6 +11,7 @@ import {
   statSync,
   symlinkSync,
 } from 'node:fs';
+import { builtinModules } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
@@ -71,25 +72,67 @@ function pathWith(t: TestContext, node: string): string {
   return `${programs}:${process.env['PATH']}`;
 }
 
-test('the package is the compiled sources, the examples and the documents, and nothing else', () => {
-  const sources = globSync('src/**/*.ts', { cwd: ROOT }).filter((name) => !name.endsWith('.d.ts'));
-  const compiled = sources.map((name) => name.replace(/^src/, 'dist').replace(/\.ts$/, '.js'));
+/** The program and its chunks, as text. */
+const compiled = (): ReadonlyMap<string, string> =>
+  new Map(
+    files
+      .filter((name) => /^dist\/.*\.js$/.test(name))
+      .map((name) => [name, readFileSync(path('outrigger', name), 'utf8')]),
+  );
+
+/** What is imported as it is written, now or later. */
+const importsOf = (text: string): string[] =>
+  [...text.matchAll(/(?:^(?:import|export) [^;]*? from |^import |\bimport\()["']([^"']+)["']/gm)].map(
+    ([, from = '']) => from,
+  );
+
+test('the package is the program with its chunks, the terms of what is in them, the examples and the documents, and nothing else', () => {
+  const program = [...compiled().keys(), 'dist/licenses.txt'];
+  for (const name of program) assert.match(name, /^dist\/(?:main\.js|chunk-[A-Z0-9]{8}\.js|licenses\.txt)$/);
   const documents = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'];
   const examples = globSync('config/*.yaml', { cwd: ROOT });
-  assert.deepEqual(files, [...compiled, ...documents, ...examples].toSorted());
+  assert.deepEqual(files, [...program, ...documents, ...examples].toSorted());
   const unpacked = globSync('**', { cwd: path('outrigger') }).filter((name) =>
     statSync(path('outrigger', name)).isFile(),
   );
   assert.deepEqual(unpacked.toSorted(), files);
 });
 
-test('the compiled sources import each other as they are, and tell nothing of the machine that made them', () => {
-  for (const name of files.filter((one) => one.startsWith('dist/'))) {
-    const text = readFileSync(path('outrigger', name), 'utf8');
-    assert.doesNotMatch(text, /sourceMappingURL|node:test|\/test\//, name);
+test('every source that runs is in one chunk, and chunks tell nothing of the machine that made them', () => {
+  const chunks = compiled();
+  const wanted = new Set(['dist/main.js']);
+  for (const name of wanted) {
+    const text = chunks.get(name) ?? assert.fail(`${name} is imported and missing`);
+    assert.ok(!/^\/\/(?:# sourceMappingURL| test\/)/m.test(text), name);
+    assert.ok(!importsOf(text).includes('node:test'), name);
     assert.ok(!text.includes(`${ROOT}/`), name);
-    for (const [, from = ''] of text.matchAll(/(?:^(?:import|export) [^;]*?|\bimport\()'(\.[^']+)'/gm))
-      assert.ok(files.includes(join(dirname(name), from)), `${name} imports ${from}`);
+    for (const from of importsOf(text)) if (from.startsWith('.')) wanted.add(join(dirname(name), from));
+  }
+  assert.deepEqual([...wanted].toSorted(), [...chunks.keys()].toSorted(), 'a chunk that nobody imports');
+  // A chunk may name a source twice, once for what it imports.
+  const bundled = [...chunks.values()].flatMap((text) => [
+    ...new Set(Array.from(text.matchAll(/^\/\/ (src\/\S+\.ts)$/gm), ([, name = '']) => name)),
+  ]);
+  assert.deepEqual(bundled.toSorted(), [...new Set(bundled)].toSorted(), 'state that would be there twice');
+  for (const name of ['src/main.ts', 'src/sidecar.ts', 'src/downstream/upgrade.ts', 'src/cli/explain.ts'])
+    assert.ok(bundled.includes(name), name);
+});
+
+test('what is not in a chunk is a dependency, and the terms of what is are in the package', () => {
+  const { dependencies } = JSON.parse(readFileSync(path('outrigger', 'package.json'), 'utf8'));
+  const outside = new Set(
+    [...compiled().values()].flatMap(importsOf).filter((from) => !/^(?:\.|node:)/.test(from)),
+  );
+  const builtin = [...outside].filter((name) => !(name in dependencies));
+  assert.deepEqual(
+    builtin.filter((name) => !builtinModules.includes(name)),
+    [],
+  );
+  const terms = readFileSync(path('outrigger', 'dist/licenses.txt'), 'utf8');
+  for (const [name, version] of Object.entries<string>(dependencies)) {
+    if (outside.has(name)) continue;
+    const [, real = name, at = version] = /^npm:(.+)@(.+)$/.exec(version) ?? [];
+    assert.ok(terms.includes(`${real} ${at} (`), real);
   }
 });
 
