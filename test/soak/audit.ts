@@ -51,6 +51,7 @@ export class Audit {
   readonly #never = new Map<string, number>();
   #looking: NodeJS.Timeout | undefined;
   #asking = Promise.resolve();
+  #watching = Promise.resolve();
   #going = true;
 
   constructor(
@@ -72,10 +73,8 @@ export class Audit {
   }
 
   begin(): void {
-    this.#looking = setInterval(() => {
-      this.#limits.look();
-      this.#log.read();
-    }, LOOK_MS);
+    this.#looking = setInterval(() => this.#log.read(), LOOK_MS);
+    this.#watching = this.#limits.watch();
     this.#asking = this.#ask();
   }
 
@@ -87,6 +86,8 @@ export class Audit {
     this.#sidecar.signal('SIGTERM');
     await Promise.race([this.#sidecar.ended(), pause(REST_MS)]);
     clearInterval(this.#looking);
+    this.#limits.end();
+    await this.#watching;
     this.#log.read();
     this.#log.close();
     this.#ledger.audit(true);

@@ -3,13 +3,18 @@
  * there may stay and nothing may come: the ceiling comes down with what is seen until it has reached the limit.
  */
 
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import type { Knobs } from './configuration.ts';
-import { type Count, countConnections, kernelName } from './kernel-connections.ts';
+import { type Count, kernelName, type Question } from './kernel-connections.ts';
 import type { Street } from './street.ts';
 import type { Violations } from './violations.ts';
+import { pause } from './world.ts';
 
 /** Who had a place before it became one too many may still be looking up a name, or dialling; milliseconds. */
 const ON_THE_WAY_MS = 3_000;
+
+const LOOK_MS = 40;
 
 class Ceiling {
   #limit: number;
@@ -30,6 +35,10 @@ class Ceiling {
   changed(to: number): void {
     this.#limit = to;
     this.#since = performance.now();
+  }
+
+  get height(): number {
+    return this.#ceiling;
   }
 
   /** Returns the ceiling if it is broken. */
@@ -53,6 +62,7 @@ export class Limits {
   }[];
   readonly #connections: Ceiling;
   readonly #exchanges: Ceiling;
+  #watching = true;
 
   constructor(street: Street, knobs: Knobs, violations: Violations) {
     this.#violations = violations;
@@ -80,9 +90,25 @@ export class Limits {
     this.#exchanges.changed(knobs.exchanges);
   }
 
-  /** Counts in the kernel. */
-  look(): void {
-    const counts = countConnections(this.#vendors.map(({ row }) => row));
+  /** Counts in the kernel, again and again, until `end`. */
+  async watch(): Promise<void> {
+    const worker = new Worker(new URL('kernel-connections.ts', import.meta.url));
+    while (this.#watching) {
+      const far = this.#vendors.map(({ row, ceiling }) => [row, ceiling.height] as const);
+      const question: Question = { far, limit: this.#connections.height };
+      worker.postMessage(question);
+      const [counts] = (await once(worker, 'message')) as [Count[]];
+      this.#count(counts);
+      await pause(LOOK_MS);
+    }
+    await worker.terminate();
+  }
+
+  end(): void {
+    this.#watching = false;
+  }
+
+  #count(counts: readonly Count[]): void {
     let least = 0;
     let most = 0;
     for (const [index, { name, ceiling }] of this.#vendors.entries()) {
