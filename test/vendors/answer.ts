@@ -2,7 +2,7 @@
  * What a vendor says when it works: JSON as risk vendors send it, the same for the same question.
  *
  * - `/v1/records?page=1&size=50` is a list in pages, with `next` in the body and in Link, null on the last;
- * - `/v1/features/ID` is a row of numbers for a model;
+ * - `/v1/features/ID` is a row of numbers for a model, `/v1/features?rows=ID,ID` are several;
  * - `/v1/export` is 40 objects, one per line, of equal length: half of it is valid, too;
  * - everything else is an assessment: a score, a decision and the signals it rests on.
  */
@@ -58,9 +58,9 @@ function exported(vendor: string): VendorAnswer {
   return { body: Array.from({ length: EXPORTED }, (_, row) => line(row)).join(''), link: null };
 }
 
-function features(vendor: string, row: string): VendorAnswer {
+function features(vendor: string, row: string): object {
   const values = Array.from({ length: 8 }, (_, i) => [`${vendor}_${i}`, share(`${vendor}/${row}/${i}`)]);
-  return { body: JSON.stringify({ vendor, row, features: Object.fromEntries(values) }), link: null };
+  return { vendor, row, features: Object.fromEntries(values) };
 }
 
 function assessment(vendor: string, question: string): VendorAnswer {
@@ -87,6 +87,12 @@ export function answerTo(vendor: string, target: string, question: string, count
   const url = new URL(target, 'http://vendor.invalid');
   if (url.pathname === '/v1/records') return records(vendor, url, count);
   if (url.pathname === '/v1/export') return exported(vendor);
+  const rows = url.pathname === '/v1/features' ? url.searchParams.get('rows') : null;
+  if (rows !== null) {
+    const each = rows.split(',').map((row) => features(vendor, row));
+    return { body: JSON.stringify({ vendor, rows: each }), link: null };
+  }
   const [, row] = /^\/v1\/features\/([^/]+)$/.exec(url.pathname) ?? [];
-  return row === undefined ? assessment(vendor, `${target} ${question}`) : features(vendor, row);
+  if (row === undefined) return assessment(vendor, `${target} ${question}`);
+  return { body: JSON.stringify(features(vendor, row)), link: null };
 }

@@ -1,0 +1,70 @@
+/**
+ * A feature pipeline while all is well: 10,000 rows from four services, one with a long tail. What the sidecar costs it is
+ * measured by turns, direct and through the sidecar, and told as a ratio of medians; here it has to be the same
+ * table, and not much later, for others are at work on the machine.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { pythonWith } from '../../support/program.ts';
+import { median, tell } from '../figures.ts';
+import { ScenarioStage, WAYS, type Way } from '../stage.ts';
+
+const SERVICES = 4;
+const FEATURES_EACH = 8;
+const ROWS = 10_000;
+const BATCH = 50;
+const WORKERS = 8;
+const ROUNDS = 3;
+const LATENCY = 'latencyMs=40,spreadMs=15';
+const SLOWER_MAX = 1.3;
+
+interface Table {
+  readonly rows: number;
+  readonly features: number;
+  readonly checksum: number;
+  readonly seconds: number;
+}
+
+test('a pipeline of 10,000 feature rows from four services has the same table through the sidecar, about as fast', async (t) => {
+  const python = pythonWith(t, 'aiohttp', 'python3-aiohttp');
+  if (python === null) return;
+  const script = fileURLToPath(new URL('pipeline.py', import.meta.url));
+  const stage = await ScenarioStage.start(t, {
+    vendors: [
+      ...['profile', 'velocity', 'device'].map((name) => ({ name, behaviour: `healthy,${LATENCY}` })),
+      { name: 'graph', behaviour: `long-tail,${LATENCY},tailShare=0.02,tailMs=500` },
+    ],
+    yaml: new URL('outrigger.yaml', import.meta.url),
+  });
+  const env = { ROWS: `${ROWS}`, BATCH: `${BATCH}`, WORKERS: `${WORKERS}` };
+  const tables: Record<Way, Table[]> = { direct: [], sidecar: [] };
+  // The first of each way is for caches to fill and code to be compiled; it counts for nothing but the table.
+  for (let round = 0; round <= ROUNDS; round++)
+    for (const way of WAYS) tables[way].push(await stage.run<Table>(way, () => [python, script], env));
+
+  const perSecond = (way: Way): number => ROWS / median(tables[way].slice(1).map(({ seconds }) => seconds));
+  const figuresOf = (way: Way) => ({
+    rowsPerS: perSecond(way),
+    throughputShare: perSecond(way) / perSecond('direct'),
+    rows: tables[way][0]?.rows ?? null,
+  });
+  for (const way of WAYS)
+    t.diagnostic(`${way}: ${tables[way].map(({ seconds }) => seconds.toFixed(2)).join(' ')} s`);
+  tell(t, 'features', {
+    scenario: 'feature pipeline, 10,000 rows from four services, all is well',
+    direct: figuresOf('direct'),
+    sidecar: figuresOf('sidecar'),
+  });
+
+  const [first] = tables.direct;
+  for (const { rows, features, checksum } of [...tables.direct, ...tables.sidecar]) {
+    assert.equal(rows, ROWS);
+    assert.equal(features, ROWS * SERVICES * FEATURES_EACH);
+    assert.equal(checksum, first?.checksum, 'the same table');
+  }
+  const slower = perSecond('direct') / perSecond('sidecar');
+  assert.ok(slower < SLOWER_MAX, `${slower.toFixed(2)} times as long as direct`);
+  const lines = await stage.proveQuiet(((ROUNDS + 1) * SERVICES * ROWS) / BATCH);
+  assert.ok(lines.every(({ outcome, attempts }) => outcome === 'completed' && attempts.length === 1));
+});
