@@ -14,10 +14,11 @@ const SERVICES = 4;
 const FEATURES_EACH = 8;
 const ROWS = 10_000;
 const BATCH = 50;
-const WORKERS = 8;
+const WORKERS = 12;
 const ROUNDS = 3;
-const LATENCY = 'latencyMs=40,spreadMs=15';
-const SLOWER_MAX = 1.3;
+/** Of services that are somebody else's. */
+const LATENCY = 'latencyMs=80,spreadMs=30';
+const SLOWER_MAX = 2;
 
 interface Table {
   readonly rows: number;
