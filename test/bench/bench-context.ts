@@ -4,13 +4,13 @@ import { installed, type Peer, type PeerKind, type Target } from './peers/peer.t
 import type { Result } from './result.ts';
 
 /** Of warming up, seconds: code is compiled as it is used. */
-export const WARM_S = 2;
+export const warmSeconds = ({ quick }: Pick<Plan, 'quick'>): number => (quick ? 1 : 2);
 
 export interface Plan {
   readonly rounds: number;
   readonly seconds: number;
   readonly connections: number;
-  /** Of the cases that count and not time: whether fewer will do. */
+  /** Whether a look will do: fewer peers, fewer times. */
   readonly quick: boolean;
 }
 
@@ -49,5 +49,5 @@ export class Bench {
 }
 
 /** About as long as rounds of a plan take, seconds. */
-export const roundsOf = ({ rounds, seconds }: Plan, contestants: number): number =>
-  contestants * (rounds * (seconds + 0.3) + WARM_S + 1);
+export const roundsOf = (plan: Plan, contestants: number): number =>
+  contestants * (plan.rounds * (plan.seconds + 0.3) + warmSeconds(plan) + 0.8);

@@ -55,8 +55,8 @@ const { values } = parseArgs({
 });
 const { quick, only } = values;
 const plan: Plan = {
-  rounds: Number(values.rounds ?? (quick ? 3 : 5)),
-  seconds: Number(values.seconds ?? (quick ? 1 : 2)),
+  rounds: Number(values.rounds ?? (quick ? 2 : 5)),
+  seconds: Number(values.seconds ?? 1),
   connections: Number(values.connections),
   quick,
 };

@@ -2,7 +2,7 @@
  * Rounds: everybody in turn, then everybody again in the other direction, so that what is slow at one time is slow for all.
  * The first round warms up and does not count.
  */
-import { type Bench, type Plan, WARM_S } from './bench-context.ts';
+import { type Bench, type Plan, warmSeconds } from './bench-context.ts';
 import type { Row } from './result.ts';
 
 export interface Contestant {
@@ -22,7 +22,7 @@ export async function interleave(
   for (let round = 0; round <= plan.rounds; round++) {
     const order = round % 2 === 0 ? contestants : contestants.toReversed();
     for (const one of order) {
-      const sample = await one.measure(round === 0 ? WARM_S : plan.seconds);
+      const sample = await one.measure(round === 0 ? warmSeconds(bench.plan) : plan.seconds);
       if (round === 0) continue;
       const mine = figures.get(one) as Record<string, number[]>;
       for (const [name, value] of Object.entries(sample)) (mine[name] ??= []).push(value);

@@ -1,5 +1,5 @@
 /** Bytes without end through a tunnel, beside a relay that has no CONNECT to read. */
-import { type Bench, type Case, roundsOf } from '../bench-context.ts';
+import { type Bench, type Case, type Plan, roundsOf } from '../bench-context.ts';
 import { scriptOf } from '../load.ts';
 import { startBulkOrigin } from '../origins.ts';
 import { HAPROXY_RELAY } from '../peers/haproxy.ts';
@@ -12,7 +12,7 @@ import { interleave } from '../rounds.ts';
 
 const CONNECTIONS = 4;
 
-const kinds = (origin: number): PeerKind[] => [
+const kinds = ({ quick }: Plan, origin: number): PeerKind[] => [
   outrigger({
     config: {
       access: {
@@ -23,17 +23,16 @@ const kinds = (origin: number): PeerKind[] => [
     },
   }),
   HAPROXY_RELAY,
-  SQUID,
-  PROXY_CHAIN,
+  ...(quick ? [] : [SQUID, PROXY_CHAIN]),
 ];
 
 export const BULK: Case = {
   name: 'bulk',
   title: `bytes through a tunnel, ${CONNECTIONS} connections`,
-  estimate: (plan) => roundsOf(plan, kinds(0).length),
+  estimate: (plan) => roundsOf(plan, kinds(plan, 0).length),
   run: async (bench) => {
     const origin = await startBulkOrigin(bench.ground);
-    const peers = await bench.startAll(kinds(origin.port), origin);
+    const peers = await bench.startAll(kinds(bench.plan, origin.port), origin);
     const contestants = peers.map((peer) => ({
       name: peer.name,
       peer,

@@ -2,19 +2,20 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Bench, Case } from '../bench-context.ts';
+import type { Bench, Case, Plan } from '../bench-context.ts';
 import { scriptOf } from '../load.ts';
 import { startOrigin } from '../origins.ts';
 import { HAPROXY } from '../peers/haproxy.ts';
 import { NGINX } from '../peers/nginx.ts';
 import { HTTP_PROXY_AGENT } from '../peers/node-proxies.ts';
 import { outrigger } from '../peers/outrigger.ts';
-import type { Peer } from '../peers/peer.ts';
+import type { Peer, PeerKind } from '../peers/peer.ts';
 import { SQUID } from '../peers/squid.ts';
 import { render } from '../request.ts';
-import { PER_CALLER, RESIDENT } from '../result.ts';
+import { PER_CALLER, RESIDENT, type Row } from '../result.ts';
 
-const KINDS = [outrigger(), NGINX, HAPROXY, SQUID, HTTP_PROXY_AGENT];
+const kinds = ({ quick }: Plan): PeerKind[] =>
+  quick ? [outrigger()] : [outrigger(), NGINX, HAPROXY, SQUID, HTTP_PROXY_AGENT];
 const WANTED = 10_000;
 /** Sent by callers that leave again, so that what is compiled and allocated once is there. */
 const FIRST = 500;
@@ -30,31 +31,25 @@ function possible(): number {
 export const CALLERS: Case = {
   name: 'callers',
   title: `${WANTED} idle callers, connections kept`,
-  estimate: ({ quick }) => (quick ? 1 : 2) * KINDS.length * 11,
+  estimate: (plan) => kinds(plan).length * 10,
   run: async (bench) => {
     const count = possible();
     const origin = await startOrigin(bench.ground);
-    const figures = new Map<string, { [PER_CALLER]: number[]; [RESIDENT]: number[] }>();
-    for (let round = 0; round < (bench.plan.quick ? 1 : 2); round++) {
-      for (const kind of KINDS) {
-        const [peer] = await bench.startAll([kind], origin);
-        if (peer === undefined) continue;
-        await gather(bench, peer, origin.port, FIRST);
-        const before = peer.account.residentBytes();
-        const leave = await gather(bench, peer, origin.port, count, true);
-        const after = peer.account.residentBytes();
-        await leave();
-        await peer.stop();
-        const mine = figures.get(peer.name) ?? { [PER_CALLER]: [], [RESIDENT]: [] };
-        mine[PER_CALLER].push((after - before) / count / 1e3);
-        mine[RESIDENT].push(after / 1e6);
-        figures.set(peer.name, mine);
-        bench.say(`${peer.name}: ${((after - before) / count / 1e3).toFixed(2)} KB per caller`);
-      }
+    const rows: Row[] = [];
+    for (const peer of await bench.startAll(kinds(bench.plan), origin)) {
+      await gather(bench, peer, origin.port, FIRST);
+      const before = peer.account.residentBytes();
+      const leave = await gather(bench, peer, origin.port, count, true);
+      const after = peer.account.residentBytes();
+      await leave();
+      await peer.stop();
+      const each = (after - before) / count / 1e3;
+      rows.push({ name: peer.name, figures: { [PER_CALLER]: [each], [RESIDENT]: [after / 1e6] } });
+      bench.say(`${CALLERS.title}: ${peer.name}: ${each.toFixed(2)} KB per caller`);
     }
     await origin.stop();
     const notes = count < WANTED ? [`${count} callers: the limit on open files allows no more`] : [];
-    return { rows: [...figures].map(([name, mine]) => ({ name, figures: mine })), notes };
+    return { rows, notes };
   },
 };
 

@@ -1,6 +1,6 @@
 /** Requests and their answers through every proxy: small and large, up and down, with a connection each or kept. */
 import { LARGE, RECEIPT, SMALL } from '../answers.ts';
-import { type Bench, type Case, roundsOf } from '../bench-context.ts';
+import { type Bench, type Case, type Plan, roundsOf } from '../bench-context.ts';
 import { runLoad } from '../load.ts';
 import { measure } from '../measurement.ts';
 import { type Origin, startOrigin, startRawOrigin } from '../origins.ts';
@@ -15,13 +15,15 @@ import type { Row } from '../result.ts';
 import { interleave } from '../rounds.ts';
 import { validate } from '../validation.ts';
 
-const FEW: readonly PeerKind[] = [outrigger(), NGINX, HAPROXY, SQUID, HTTP_PROXY_AGENT];
-const ALL: readonly PeerKind[] = [...FEW, HTTP_PROXY_BARE, HTTP_PROXY_3, PROXY_CHAIN];
+/** With which of them it is compared at least. */
+const small = [outrigger(), NGINX, SQUID, HTTP_PROXY_BARE, PROXY_CHAIN];
+const all = [...small, HAPROXY, HTTP_PROXY_AGENT, HTTP_PROXY_3];
+const few = [outrigger(), NGINX, HAPROXY, HTTP_PROXY_AGENT];
 
 interface Shape {
   readonly name: string;
   readonly title: string;
-  readonly peers: readonly PeerKind[];
+  readonly peers: (plan: Plan) => readonly PeerKind[];
   readonly ask: Omit<Ask, 'host'>;
   readonly body: string;
   readonly origin: (bench: Bench) => Promise<Origin>;
@@ -33,7 +35,7 @@ const SHAPES: readonly Shape[] = [
   {
     name: 'small',
     title: 'GET of 700 bytes, connections kept',
-    peers: ALL,
+    peers: ({ quick }) => (quick ? small : all),
     ask: { method: 'GET', path: '/small' },
     body: SMALL,
     origin: nginxOrigin,
@@ -41,7 +43,7 @@ const SHAPES: readonly Shape[] = [
   {
     name: 'large',
     title: 'GET of 64 KiB, connections kept',
-    peers: FEW,
+    peers: ({ quick }) => (quick ? [outrigger(), HAPROXY] : [...few, SQUID]),
     ask: { method: 'GET', path: '/large' },
     body: LARGE,
     origin: nginxOrigin,
@@ -49,7 +51,7 @@ const SHAPES: readonly Shape[] = [
   {
     name: 'post',
     title: 'POST of 8 KiB, connections kept',
-    peers: FEW,
+    peers: ({ quick }) => (quick ? [outrigger(), NGINX] : few),
     ask: { method: 'POST', path: '/post', body: 'x'.repeat(8_192) },
     body: RECEIPT,
     // nginx answers before it has read the body, which no origin of a POST does.
@@ -58,7 +60,7 @@ const SHAPES: readonly Shape[] = [
   {
     name: 'connect',
     title: 'GET of 700 bytes, a connection of the caller for each',
-    peers: FEW,
+    peers: ({ quick }) => (quick ? [outrigger(), NGINX] : few),
     ask: { method: 'GET', path: '/small', last: true },
     body: SMALL,
     origin: nginxOrigin,
@@ -68,13 +70,13 @@ const SHAPES: readonly Shape[] = [
 export const EXCHANGES: readonly Case[] = SHAPES.map(({ name, title, peers, ask, body, origin }) => ({
   name,
   title,
-  estimate: (plan) => roundsOf(plan, peers.length),
+  estimate: (plan) => roundsOf(plan, peers(plan).length),
   run: async (bench) => {
     const behind = await origin(bench);
     const rows = await compare(
       bench,
       title,
-      peers,
+      peers(bench.plan),
       behind,
       { ...ask, host: `127.0.0.1:${behind.port}` },
       body,

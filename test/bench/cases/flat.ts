@@ -36,7 +36,12 @@ export const FLAT: Case = {
     }
     await Promise.all([origin, peer].map((one) => one.stop()));
     return {
-      rows: [{ name: peer.name, figures: { [RESIDENT]: resident } }],
+      rows: [
+        {
+          name: plan.quick ? `${peer.name}, too short to judge` : peer.name,
+          figures: { [RESIDENT]: resident },
+        },
+      ],
       notes: [`${done} exchanges; MB after each part: ${resident.map((mb) => mb.toFixed(0)).join(' ')}`],
     };
   },

@@ -1,31 +1,33 @@
 /** What a proxy adds to the latency at a fixed rate, beside the same load straight to the origin. */
 import { SMALL } from '../answers.ts';
-import { type Case, roundsOf } from '../bench-context.ts';
+import { type Case, type Plan, roundsOf } from '../bench-context.ts';
 import { runPaced } from '../load.ts';
 import { startOrigin } from '../origins.ts';
 import { HAPROXY } from '../peers/haproxy.ts';
 import { NGINX } from '../peers/nginx.ts';
 import { HTTP_PROXY_AGENT } from '../peers/node-proxies.ts';
 import { outrigger } from '../peers/outrigger.ts';
+import type { PeerKind } from '../peers/peer.ts';
 import { SQUID } from '../peers/squid.ts';
 import { type Ask, render } from '../request.ts';
 import { ADDED_P50, ADDED_P99, P50, P99, P999, RATE, type Row } from '../result.ts';
 import { interleave } from '../rounds.ts';
 import { validate } from '../validation.ts';
 
-const KINDS = [outrigger(), NGINX, HAPROXY, SQUID, HTTP_PROXY_AGENT];
+const kinds = ({ quick }: Plan): PeerKind[] =>
+  quick ? [outrigger()] : [outrigger(), NGINX, HAPROXY, SQUID, HTTP_PROXY_AGENT];
 const PER_SECOND = 2_000;
 const DIRECT = 'direct';
 
 export const LATENCY: Case = {
   name: 'latency',
   title: `GET of 700 bytes, ${PER_SECOND} per second`,
-  estimate: (plan) => roundsOf({ ...plan, seconds: plan.seconds + 1 }, KINDS.length + 1),
+  estimate: (plan) => roundsOf({ ...plan, seconds: plan.seconds + 1 }, kinds(plan).length + 1),
   run: async (bench) => {
     const { ground, plan } = bench;
     const origin = await startOrigin(ground);
     const ask: Ask = { method: 'GET', host: `127.0.0.1:${origin.port}`, path: '/small' };
-    const peers = await bench.startAll(KINDS, origin);
+    const peers = await bench.startAll(kinds(plan), origin);
     const ways = [
       { name: DIRECT, port: origin.port, absolute: false },
       ...peers.map(({ name, port, way }) => ({ name, port, absolute: way === 'forward' })),

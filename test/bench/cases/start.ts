@@ -21,7 +21,7 @@ const PEERS = [NGINX, HAPROXY, SQUID, HTTP_PROXY_BARE, PROXY_CHAIN];
 /** For what a start leaves behind to be collected. */
 const REST_MS = 3_000;
 const START_MS = 10_000;
-const times = ({ quick }: Plan): number => (quick ? 5 : 11);
+const times = ({ quick }: Plan): number => (quick ? 3 : 7);
 
 interface Form {
   readonly name: string;

@@ -10,7 +10,7 @@ import { compare } from './exchanges.ts';
 export const TLS: Case = {
   name: 'tls',
   title: 'GET of 700 bytes, TLS to the origin, connections kept',
-  estimate: (plan) => roundsOf(plan, 3),
+  estimate: (plan) => roundsOf(plan, plan.quick ? 2 : 3),
   run: async (bench) => {
     const origin = await startTlsOrigin(bench.ground);
     if (origin === null)
@@ -19,7 +19,7 @@ export const TLS: Case = {
       access: { addresses: { allow: ['127.0.0.0/8', '::1/128'] } },
       routes: [{ name: 'tls', match: { hosts: ['localhost'] }, https: 'originate', tls: { ca: origin.ca } }],
     };
-    const kinds = [outrigger({ config }), NGINX, HAPROXY];
+    const kinds = [outrigger({ config }), NGINX, ...(bench.plan.quick ? [] : [HAPROXY])];
     const ask = { method: 'GET', host: `localhost:${origin.port}`, path: '/small' } as const;
     const rows = await compare(bench, TLS.title, kinds, origin, ask, SMALL);
     await origin.stop();
