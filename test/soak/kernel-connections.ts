@@ -64,4 +64,7 @@ function answer({ far, limit }: Question): Count[] {
   });
 }
 
-parentPort?.on('message', (question: Question) => parentPort?.postMessage(answer(question)));
+parentPort?.on('message', (question: Question) => {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- of windows, and this is a thread
+  parentPort?.postMessage(answer(question));
+});

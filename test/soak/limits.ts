@@ -96,6 +96,7 @@ export class Limits {
     while (this.#watching) {
       const far = this.#vendors.map(({ row, ceiling }) => [row, ceiling.height] as const);
       const question: Question = { far, limit: this.#connections.height };
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- of windows, and this is a thread
       worker.postMessage(question);
       const [counts] = (await once(worker, 'message')) as [Count[]];
       this.#count(counts);

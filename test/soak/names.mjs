@@ -23,13 +23,13 @@ dns.lookup = (host, options, callback) => {
     address === undefined ? callback(problem('ENOTFOUND', host)) : callback(null, [{ address, family: 4 }]);
   switch (faults[host]) {
     case 'missing':
-      return setImmediate(callback, problem('ENOTFOUND', host));
+      return setImmediate(() => callback(problem('ENOTFOUND', host)));
     case 'failing':
-      return setImmediate(callback, problem('EAI_AGAIN', host));
+      return setImmediate(() => callback(problem('EAI_AGAIN', host)));
     case 'late':
       return setTimeout(answer, LATE_MS);
     case 'hanging':
-      return setTimeout(callback, HANGS_MS, problem('EAI_AGAIN', host));
+      return setTimeout(() => callback(problem('EAI_AGAIN', host)), HANGS_MS);
     default:
       return setImmediate(answer);
   }

@@ -51,7 +51,11 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => proc
 
 console.log(`soak of ${seconds} s, seed ${seed}`);
 const clock = new FairClock();
-const violations = new Violations(seed, () => clock.wallMs);
+const violations = new Violations(
+  seed,
+  () => clock.wallMs,
+  (line) => console.log(line),
+);
 const ledger = new Ledger(clock, violations);
 const faults = new Tally();
 const street = await openStreet(certificates, ledger, faults);

@@ -13,10 +13,12 @@ export class Violations {
   readonly counts = new Map<string, number>();
   readonly #seed: number;
   readonly #elapsedMs: () => number;
+  readonly #print: (line: string) => void;
 
-  constructor(seed: number, elapsedMs: () => number) {
+  constructor(seed: number, elapsedMs: () => number, print: (line: string) => void) {
     this.#seed = seed;
     this.#elapsedMs = elapsedMs;
+    this.#print = print;
   }
 
   get total(): number {
@@ -28,10 +30,10 @@ export class Violations {
     this.counts.set(invariant, count);
     if (count > SHOWN_PER_KIND) return;
     const at = (this.#elapsedMs() / 1_000).toFixed(1);
-    console.log(`VIOLATION  ${invariant}: ${what}`);
-    console.log(
+    this.#print(`VIOLATION  ${invariant}: ${what}`);
+    this.#print(
       `           seed ${this.#seed}, ${at} s, ${new Date().toISOString()}, request ${requestId ?? '-'}`,
     );
-    if (line !== undefined) console.log(`           ${line}`);
+    if (line !== undefined) this.#print(`           ${line}`);
   }
 }
