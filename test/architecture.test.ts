@@ -121,6 +121,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts and genera
     'node-http.ts': [],
     'spent-buffers.ts': [],
     'socket-reset.ts': [],
+    'turn-end.ts': [],
     'exchange.ts': ['errors.ts (type)', 'policy (type)', 'upstream (type)'],
     'response.ts': ['errors.ts (type)'],
     config: ['policy'],
@@ -140,6 +141,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts and genera
       'response.ts (type)',
       'spent-buffers.ts',
       'socket-reset.ts',
+      'turn-end.ts',
     ],
     layers: ['credentials (type)', 'errors.ts', 'exchange.ts (type)', 'headers', 'policy', 'upstream'],
     upstream: [
@@ -154,6 +156,7 @@ test('a room imports only the rooms that it may know; only sidecar.ts and genera
       'response.ts (type)',
       'spent-buffers.ts',
       'socket-reset.ts',
+      'turn-end.ts',
       'telemetry (type)',
     ],
     telemetry: ['exchange.ts (type)'],

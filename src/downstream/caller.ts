@@ -30,6 +30,8 @@ export interface ResponseOwner {
   closed(): void;
   /** After a `write` that asked for a pause. */
   drained(): void;
+  /** The end was put off, and has been written meanwhile: the caller has not taken all of it. */
+  lagging(): void;
   /** The request's own bytes turned out to be wrong after its head had been taken, or its end is missing. */
   malformed(error: OutriggerError): void;
 }

@@ -143,6 +143,8 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
   #left: Phase | null = null;
   /** Its end is told by the framing and not by a length, so that trailers can follow. */
   #chunked = false;
+  /** An answer of ours that ends the connection. */
+  #isLast = false;
   /** We closed the connection, and not the caller. */
   #wasCut = false;
   #flushTimer: NodeJS.Timeout | null = null;
@@ -267,11 +269,11 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
   }
 
   /** Once upstream is done nobody else watches a caller that does not read the rest. */
-  #boundFlush(isLast = false): void {
+  #boundFlush(): void {
     const response = this.#response;
     if (response.writableLength === 0 || response.writableFinished) return;
     let { idleMs } = this.exchange.route.policy.timeouts;
-    if (isLast) idleMs = Math.min(idleMs, LAST_ANSWER_MS);
+    if (this.#isLast) idleMs = Math.min(idleMs, LAST_ANSWER_MS);
     this.exchange.pending = this;
     let left = response.writableLength;
     const watch = (): void => {
@@ -281,6 +283,10 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
       } else this.#cut(new OutriggerError('caller_stalled', `after ${idleMs} ms`));
     };
     this.#flushTimer = setTimeout(watch, idleMs);
+  }
+
+  lagging(): void {
+    if (!this.exchange.finished && this.#flushTimer === null) this.#boundFlush();
   }
 
   // Who owes bytes
@@ -364,7 +370,8 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
     this.exchange.responseBytes += body.length;
     response.end(body === '' ? undefined : body);
     // A stream takes nothing else along.
-    this.#boundFlush(closes && this.request.http2 !== true);
+    this.#isLast = closes && this.request.http2 !== true;
+    this.#boundFlush();
   }
 
   #cut(error: OutriggerError): void {

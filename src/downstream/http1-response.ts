@@ -12,6 +12,7 @@ import { hasToken, isNamed } from '../headers/field-names.ts';
 import { chunkLine, UnsafeField, writeFieldLines, writeHead } from '../http1/head-writer.ts';
 import { STATUS_CODES } from '../node-http.ts';
 import { resetSocket } from '../socket-reset.ts';
+import { TurnEnd } from '../turn-end.ts';
 import type { CallerResponse, ResponseOwner } from './caller.ts';
 import type { Http1Request } from './http1-request.ts';
 
@@ -31,6 +32,9 @@ type Framing = 'none' | 'length' | 'chunked' | 'close';
 
 const NO_PIECES: Buffer[] = [];
 
+/** Answers that are here whole. */
+const answers = new TurnEnd<Http1Response>((response) => response.writeDue());
+
 export class Http1Response implements CallerResponse {
   owner: ResponseOwner | null = null;
   headersSent = false;
@@ -49,6 +53,8 @@ export class Http1Response implements CallerResponse {
   #pieces = NO_PIECES;
   #heldBytes = 0;
   #trailers = '';
+  /** The whole answer, until the end of the turn. */
+  #due: Buffer | string | null = null;
   #ended = false;
   #closed = false;
 
@@ -158,6 +164,32 @@ export class Http1Response implements CallerResponse {
     const tail = this.#framing === 'chunked' ? `0\r\n${this.#trailers}\r\n` : '';
     if (this.#holding) this.#release(tail);
     else if (tail !== '') socket.write(tail, 'latin1');
+    if (this.#due !== null && !this.last) {
+      answers.add(this);
+      return;
+    }
+    // The connection may be closed in this very turn.
+    this.#write();
+    this.#settle();
+  }
+
+  writeDue(): void {
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    this.#write();
+    this.#settle();
+    if (!this.#closed) this.owner?.lagging();
+  }
+
+  #write(): void {
+    const due = this.#due;
+    this.#due = null;
+    if (typeof due === 'string') this.#socket.write(due, 'latin1');
+    else if (due !== null) this.#socket.write(due);
+  }
+
+  #settle(): void {
+    const socket = this.#socket;
     if (socket.writableLength === 0) this.#finish();
     // Behind all that waits.
     else socket.write('', (error) => error ?? this.#finish());
@@ -167,8 +199,10 @@ export class Http1Response implements CallerResponse {
     const socket = this.#socket;
     if (socket.destroyed) return;
     this.flush();
+    const isWhole = this.#due !== null;
+    this.#write();
     // A FIN may be taken for the end: where only the connection's end tells it, and by clients that look at no length.
-    if (this.headersSent && this.#framing !== 'none') resetSocket(socket);
+    if (this.headersSent && this.#framing !== 'none' && !isWhole) resetSocket(socket);
     else socket.destroy();
   }
 
@@ -179,7 +213,7 @@ export class Http1Response implements CallerResponse {
     this.owner?.closed();
   }
 
-  /** Everything that was held, in one piece where that is not too large. */
+  /** Everything that was held, in one piece where that is not too large: with the end it is put off. */
   #release(tail: string): void {
     const socket = this.#socket;
     const head = this.#head;
@@ -190,7 +224,8 @@ export class Http1Response implements CallerResponse {
     this.#pieces = NO_PIECES;
     this.#heldBytes = 0;
     if (bytes === 0) {
-      socket.write(tail === '' ? head : head + tail, 'latin1');
+      this.#due = tail === '' ? head : head + tail;
+      if (!this.#ended) this.#write();
       return;
     }
     const chunked = this.#framing === 'chunked';
@@ -205,7 +240,8 @@ export class Http1Response implements CallerResponse {
         at += piece.length;
       }
       if (back !== '') out.write(back, at, 'latin1');
-      socket.write(out);
+      this.#due = out;
+      if (!this.#ended) this.#write();
       return;
     }
     socket.cork();

@@ -8,7 +8,9 @@
  * is given.
  */
 export class RandomPool {
-  readonly bytes = new Uint8Array(4096);
+  readonly bytes = Buffer.alloc(4096);
+  /** The same, in lower-case hexadecimal, two digits for each byte. */
+  #hex = '';
   readonly #fill: (bytes: Uint8Array) => void;
   #used = this.bytes.length;
 
@@ -20,22 +22,21 @@ export class RandomPool {
   take(count: number): number {
     if (this.#used + count > this.bytes.length) {
       this.#fill(this.bytes);
+      this.#hex = this.bytes.toString('hex');
       this.#used = 0;
     }
     const offset = this.#used;
     this.#used += count;
     return offset;
   }
+
+  hex(offset: number, count: number): string {
+    return this.#hex.slice(offset * 2, (offset + count) * 2);
+  }
 }
 
 /** `00`..`ff` */
 const HEX: readonly string[] = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'));
-
-export function hexOf(bytes: Uint8Array, offset: number, count: number): string {
-  let hex = '';
-  for (let i = offset; i < offset + count; i++) hex += HEX[bytes[i] ?? 0];
-  return hex;
-}
 
 /** A clock that goes back further than this has been set, and is believed. */
 const CLOCK_SLACK_MS = 10_000;
@@ -66,24 +67,34 @@ export class RequestIds {
       this.#ms++;
       this.#counter = 0;
     }
-    return format(this.#ms, this.#counter, bytes, at);
+    return format(this.#ms, this.#counter, bytes[at] ?? 0, this.#random.hex(at + 1, 7));
   }
 }
 
 /** One ID without memory; `random` holds at least ten bytes. */
 export function uuidv7(nowMs: number, random: Uint8Array): string {
-  return format(Math.floor(nowMs), (((random[8] ?? 0) << 8) | (random[9] ?? 0)) & 0xfff, random, 0);
+  const randA = (((random[8] ?? 0) << 8) | (random[9] ?? 0)) & 0xfff;
+  return format(Math.floor(nowMs), randA, random[0] ?? 0, Buffer.from(random.subarray(1, 8)).toString('hex'));
 }
 
-/** unix_ts_ms (48 bits), version 7, rand_a (12), variant 10, rand_b (62). */
-function format(ms: number, randA: number, random: Uint8Array, at: number): string {
-  const high = Math.floor(ms / 0x1_0000_0000) & 0xffff;
-  const low = ms % 0x1_0000_0000;
+let lastMs = -1;
+let timeText = '';
+
+/** unix_ts_ms as it begins an ID; many IDs in a row have the same. */
+function timeOf(ms: number): string {
+  if (ms !== lastMs) {
+    lastMs = ms;
+    const digits = ms.toString(16).padStart(12, '0').slice(-12);
+    timeText = `${digits.slice(0, 8)}-${digits.slice(8)}-`;
+  }
+  return timeText;
+}
+
+/** unix_ts_ms (48 bits), version 7, rand_a (12), variant 10, rand_b (62): `first` has its first bits, `rest` is in hexadecimal. */
+function format(ms: number, randA: number, first: number, rest: string): string {
   return (
-    `${HEX[high >>> 8]}${HEX[high & 0xff]}${HEX[(low >>> 24) & 0xff]}${HEX[(low >>> 16) & 0xff]}-` +
-    `${HEX[(low >>> 8) & 0xff]}${HEX[low & 0xff]}-` +
-    `${HEX[0x70 | (randA >>> 8)]}${HEX[randA & 0xff]}-` +
-    `${HEX[0x80 | ((random[at] ?? 0) & 0x3f)]}${HEX[random[at + 1] ?? 0]}-${hexOf(random, at + 2, 6)}`
+    `${timeOf(ms)}${HEX[0x70 | (randA >>> 8)]}${HEX[randA & 0xff]}-` +
+    `${HEX[0x80 | (first & 0x3f)]}${rest.slice(0, 2)}-${rest.slice(2)}`
   );
 }
 

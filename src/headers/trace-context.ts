@@ -4,7 +4,6 @@
  * argument.
  */
 import type { RandomPool } from './request-id.ts';
-import { hexOf } from './request-id.ts';
 
 /** W3C Trace Context, section 3.3.1.1: a list of more members is not valid. */
 const TRACESTATE_MEMBERS_MAX = 32;
@@ -21,6 +20,11 @@ export function isValidTraceparent(value: string): boolean {
   return !value.startsWith('ff') && !isZero(value, 3, 35) && !isZero(value, 36, 52);
 }
 
+const ZERO_TRACE = '0'.repeat(32);
+const ONE_TRACE = ZERO_TRACE.replace(/0$/, '1');
+const ZERO_PARENT = '0'.repeat(16);
+const ONE_PARENT = ZERO_PARENT.replace(/0$/, '1');
+
 /** The 32 digits of a valid traceparent. */
 export function traceIdOf(traceparent: string): string {
   return traceparent.slice(3, 35);
@@ -31,11 +35,10 @@ export function traceIdOf(traceparent: string): string {
  */
 export function newTraceparent(random: RandomPool, sampled = false): string {
   const at = random.take(24);
-  const { bytes } = random;
+  const traceId = random.hex(at, 16);
+  const parentId = random.hex(at + 16, 8);
   // All zeros are not valid; one in 2^64, but a broken generator is likelier.
-  bytes[at + 15] ||= 1;
-  bytes[at + 23] ||= 1;
-  return `00-${hexOf(bytes, at, 16)}-${hexOf(bytes, at + 16, 8)}-${sampled ? '01' : '00'}`;
+  return `00-${traceId === ZERO_TRACE ? ONE_TRACE : traceId}-${parentId === ZERO_PARENT ? ONE_PARENT : parentId}-${sampled ? '01' : '00'}`;
 }
 
 /** Whether a tracestate may go on with its valid traceparent: whole, or not at all. */

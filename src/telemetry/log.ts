@@ -15,8 +15,11 @@ const LEVELS = Object.freeze(['trace', 'debug', 'info', 'warn', 'error', 'fatal'
 
 export type Level = (typeof LEVELS)[number];
 
-/** Characters gathered for one write: about thirty lines. */
-const BATCH_LENGTH = 16_384;
+/**
+ * Characters gathered for one write: about a hundred lines, and what a pipe takes at once. A write in the thread pool
+ * wakes two threads, which costs as much as an exchange.
+ */
+const BATCH_LENGTH = 65_536;
 
 /** No line is longer, whatever is in it: collectors cut lines of their own accord, and then they are no JSON. */
 export const LINE_MAX = 64 * 1024;

@@ -204,6 +204,19 @@ export class Circuit implements Turning {
   }
 
   #tell(success: boolean): void {
+    // In a closed circuit a success moves two counts, and nothing else: these are opossum's own.
+    if (success && this.#engine.closed) {
+      const status = this.#engine.status as OpenStatus;
+      status.increment('fires');
+      status.increment('successes');
+    } else this.#fire(success);
+    if (++this.#told % LATENCIES_KEPT === 0) {
+      const bucket = this.#engine.status.window[0];
+      if (bucket !== undefined) bucket.latencyTimes.length = 0;
+    }
+  }
+
+  #fire(success: boolean): void {
     const { openForMs, openForMaxMs } = this.#policy;
     const openMs = Math.min(openForMaxMs, openForMs * 2 ** this.#failedProbes);
     this.#options.resetTimeout = openMs;
@@ -211,10 +224,6 @@ export class Circuit implements Turning {
     this.#quiet = 0;
     this.#engine.fire(success).catch(nothing);
     if (this.#engine.opened) this.#openUntil = this.#now() + openMs;
-    if (++this.#told % LATENCIES_KEPT === 0) {
-      const bucket = this.#engine.status.window[0];
-      if (bucket !== undefined) bucket.latencyTimes.length = 0;
-    }
   }
 
   /** What is under way is late from here. */
@@ -228,14 +237,17 @@ export class Circuit implements Turning {
   /** A closed circuit begins with an empty window: what opened it must not open it again. */
   #begin(): void {
     this.#failedProbes = 0;
-    const status = this.#engine.status as RotatableStatus;
+    const status = this.#engine.status as OpenStatus;
     for (let i = 0; i < BUCKETS; i++) status.rotateBucket();
   }
 }
 
-/** What opossum's types leave out: a step of the window, the same as its interval takes. */
-interface RotatableStatus extends CircuitBreaker.Status {
+/** What opossum's types leave out. */
+interface OpenStatus extends CircuitBreaker.Status {
+  /** A step of the window, the same as its interval takes. */
   rotateBucket(): void;
+  /** What `fire` does for each event of a call. */
+  increment(count: 'fires' | 'successes'): void;
 }
 
 interface PermitListener {

@@ -15,6 +15,7 @@ import { type BodySink, ChunkedReader } from '../http1/chunked-reader.ts';
 import { type HeadBounds, HeadFault } from '../http1/head-fault.ts';
 import { FAULT, HeadReader, MORE } from '../http1/head-reader.ts';
 import { readResponseHead } from '../http1/response-head.ts';
+import { TurnEnd } from '../turn-end.ts';
 import { onCloseNotify } from './close-notify.ts';
 import { authenticatesConnection } from './connection-credentials.ts';
 import { faultOf, Http1Fault } from './http1-fault.ts';
@@ -55,13 +56,7 @@ const CHUNKS = 4;
 const TO_THE_END = 5;
 
 /** Those that wait for the end of this turn of the event loop. */
-let waiting: Http1Session[] = [];
-
-function beginAll(): void {
-  const due = waiting;
-  waiting = [];
-  for (const session of due) session.begin();
-}
+const waiting = new TurnEnd<Http1Session>((session) => session.begin());
 
 export class Http1Session implements StreamController, BodySink, UploadOwner {
   readonly empty = false;
@@ -122,8 +117,7 @@ export class Http1Session implements StreamController, BodySink, UploadOwner {
       this.begin();
       return;
     }
-    if (waiting.length === 0) setImmediate(beginAll);
-    waiting.push(this);
+    waiting.add(this);
   }
 
   /** Whoever asked has gone, and hears no more. */

@@ -315,11 +315,14 @@ describe('a circuit', () => {
   test('keeps no number for every call', () => {
     const fire = mock.method(CircuitBreaker.prototype, 'fire');
     const circuit = circuitOf({ failureRatio: 1 });
+    end(circuit, 'failure', 1);
     end(circuit, 'success', 10_000);
     const engine = fire.mock.calls[0]?.this as CircuitBreaker;
     fire.mock.restore();
     const kept = engine.status.window.reduce((sum, bucket) => sum + bucket.latencyTimes.length, 0);
     assert.ok(kept <= 64, String(kept));
+    assert.equal(engine.stats.fires, 10_001, 'but counts them');
+    assert.equal(engine.stats.successes, 10_000);
   });
 
   test('shares one interval with all others of its window, and the last one stops it', () => {
