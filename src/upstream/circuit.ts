@@ -159,7 +159,7 @@ export class Circuit implements Turning {
 
   /** The window moves on by a bucket. */
   turn(): boolean {
-    (this.#engine.status as RotatableStatus).rotateBucket();
+    (this.#engine.status as OpenStatus).rotateBucket();
     return ++this.#quiet < BUCKETS;
   }
 
@@ -204,6 +204,8 @@ export class Circuit implements Turning {
   }
 
   #tell(success: boolean): void {
+    if (this.#quiet === BUCKETS) this.#rotation.begin(this);
+    this.#quiet = 0;
     // In a closed circuit a success moves two counts, and nothing else: these are opossum's own.
     if (success && this.#engine.closed) {
       const status = this.#engine.status as OpenStatus;
@@ -220,8 +222,6 @@ export class Circuit implements Turning {
     const { openForMs, openForMaxMs } = this.#policy;
     const openMs = Math.min(openForMaxMs, openForMs * 2 ** this.#failedProbes);
     this.#options.resetTimeout = openMs;
-    if (this.#quiet === BUCKETS) this.#rotation.begin(this);
-    this.#quiet = 0;
     this.#engine.fire(success).catch(nothing);
     if (this.#engine.opened) this.#openUntil = this.#now() + openMs;
   }
