@@ -142,7 +142,8 @@ const SETTLED = Promise.resolve();
 
 /**
  * A promise that is rejected as soon as whoever asked for it has had the chance to listen. One that is rejected before
- * has Node keep a list of those to which nobody listens: at every refusal, for a moment.
+ * has Node keep a list of those to which nobody listens: at every refusal, for a moment. Not to be returned to a promise,
+ * which listens later: there it is thrown.
  */
 export function rejected(error: unknown): Promise<never> {
   return new Promise((_resolve, reject) => {

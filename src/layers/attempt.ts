@@ -2,7 +2,7 @@
  * Opens the record of an attempt, and closes it when the attempt fails before its head; after the head,
  * whoever carries the body closes it.
  */
-import { asOutriggerError, rejected } from '../errors.ts';
+import { asOutriggerError } from '../errors.ts';
 import type { Layer } from '../exchange.ts';
 
 export function attempt<R>(): Layer<R> {
@@ -13,7 +13,7 @@ export function attempt<R>(): Layer<R> {
       // Time that ran out in our own queue says nothing of the origin.
       const ours = error.name === 'total_timeout' && exchange.phase === 'queued';
       record.end(ours ? 'ignored' : error.row.verdict, error);
-      return rejected(error);
+      throw error;
     });
   };
 }

@@ -2,7 +2,7 @@
  * Tries again what failed, where that is safe and worth it; the decision itself is policy. Between two
  * attempts nothing is held: no connection, no permit of the origin. Absent where `retry.attempts` is 1.
  */
-import { asOutriggerError, type OutriggerError, rejected } from '../errors.ts';
+import { asOutriggerError, type OutriggerError } from '../errors.ts';
 import type { Exchange, Layer, Pending } from '../exchange.ts';
 import type { RetryPolicy } from '../policy/policy.ts';
 import { parseRetryAfter } from '../policy/retry-after.ts';
@@ -83,11 +83,12 @@ export function retry<R extends Retriable>(policy: RetryPolicy, totalMs: number 
       }
       // Without a record the request never got as far as an attempt.
       const attempt = exchange.attempts.at(-1);
-      if (!attempt) return rejected(error);
+      if (!attempt) throw error;
       const decision = decide(exchange, policy, totalMs, error, response);
       attempt.retry = decision.reason;
       if (!decision.retry) {
-        return response ?? rejected(error);
+        if (response) return response;
+        throw error;
       }
       response?.discard();
       await pause(exchange, decision.delayMs);
