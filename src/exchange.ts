@@ -268,6 +268,9 @@ export class Exchange {
   /** Why the exchange was aborted; no attempt is begun after it. */
   aborted: OutriggerError | null = null;
 
+  /** Its number among the live; -1: it is none of them. */
+  liveAt = -1;
+
   readonly #observer: ExchangeObserver;
   readonly #borrowed: Releasable[] = [];
 

@@ -21,10 +21,11 @@ import type { SlowPeers } from './downstream/slow-peers.ts';
 import type { TargetReader } from './downstream/target.ts';
 import { Ways } from './downstream/way.ts';
 import { WebSockets } from './downstream/web-socket.ts';
-import type { Dispatch, Exchange, ExchangeObserver } from './exchange.ts';
+import type { Dispatch, ExchangeObserver } from './exchange.ts';
 import type { RandomPool, RequestIds } from './headers/request-id.ts';
 import { originKeyOf } from './layers/origin.ts';
 import { acceptance, inside, type Shared, stack } from './layers/stack.ts';
+import type { LiveExchanges } from './live-exchanges.ts';
 import { defaultRoute } from './policy/default-route.ts';
 import type { BreakerPolicy, OAuth2Policy, Policy, Route } from './policy/policy.ts';
 import { RouteTable } from './policy/route.ts';
@@ -49,7 +50,7 @@ export interface Lasting {
   readonly metrics: Metrics;
   readonly recent: RecentExchanges;
   /** Exchanges that have not finished. */
-  readonly live: Set<Exchange>;
+  readonly live: LiveExchanges;
   readonly exchanges: Semaphore;
   readonly origins: Origins;
   readonly replay: ReplayBound;

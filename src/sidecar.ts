@@ -32,6 +32,7 @@ import { breakersOf, Generation, keyTest, type Lasting, policiesOf } from './gen
 import { pseudonymOf } from './headers/forwarding.ts';
 import { RandomPool, RequestIds } from './headers/request-id.ts';
 import { originKeyOf } from './layers/origin.ts';
+import { LiveExchanges } from './live-exchanges.ts';
 import type { Route } from './policy/policy.ts';
 import { storyOf } from './telemetry/error-story.ts';
 import type { LogSink } from './telemetry/log.ts';
@@ -126,7 +127,7 @@ export class Sidecar {
   readonly #tlsLookMs: number;
   readonly #secrets: SecretFiles;
   readonly #secretLookMs: number;
-  readonly #live = new Set<Exchange>();
+  readonly #live = new LiveExchanges();
   readonly #slow: SlowPeers;
   readonly #recent: RecentExchanges;
   readonly #lasting: Lasting;

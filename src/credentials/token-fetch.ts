@@ -8,6 +8,7 @@
  */
 import { asOutriggerError, OutriggerError } from '../errors.ts';
 import { type Dispatch, Exchange, type ExchangeObserver, type Target } from '../exchange.ts';
+import type { LiveExchanges } from '../live-exchanges.ts';
 import type { OAuth2Policy, Route } from '../policy/policy.ts';
 import type { Response, ResponseSink } from '../response.ts';
 import { tokenForm } from './token-form.ts';
@@ -24,7 +25,7 @@ export interface TokenWay {
 
 export interface TokenFetchOptions {
   readonly observer: ExchangeObserver;
-  readonly live: Set<Exchange>;
+  readonly live: LiveExchanges;
   readonly requestIdHeader: string;
   readonly nextId: () => string;
   /** As for a caller of that URL. */

@@ -11,6 +11,7 @@ import type { Dispatch, Exchange, Flow, InformationalSink, Owing, Pending, Phase
 import { applyEdits, leaves, withoutSettled } from '../headers/edits.ts';
 import { isNamed } from '../headers/field-names.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
+import type { LiveExchanges } from '../live-exchanges.ts';
 import type { Policy, Route } from '../policy/policy.ts';
 import type { Response, ResponseSink } from '../response.ts';
 import { bodyPassed } from '../spent-buffers.ts';
@@ -55,7 +56,7 @@ export interface ForwardOptions {
   readonly gate: BodyGate;
   readonly slow: SlowPeers;
   /** Exchanges that have not finished, for the drain. */
-  readonly live: Set<Exchange>;
+  readonly live: LiveExchanges;
 }
 
 export class Forwarder {
@@ -136,7 +137,7 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
   mark: Flow['mark'] = null;
   readonly #response: CallerResponse;
   readonly #requestIdHeader: string;
-  readonly #live: Set<Exchange>;
+  readonly #live: LiveExchanges;
   #upstream: Response | null = null;
   #error: OutriggerError | null = null;
   /** What the exchange was busy with when the caller broke off its body. */
@@ -154,7 +155,7 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
     request: CallerRequest,
     response: CallerResponse,
     requestIdHeader: string,
-    live: Set<Exchange>,
+    live: LiveExchanges,
   ) {
     this.exchange = exchange;
     this.request = request;

@@ -8,6 +8,7 @@
  * half may be held so. It costs an exchange that is over before the next look nothing.
  */
 import type { Exchange, Flow, Owing } from '../exchange.ts';
+import type { LiveExchanges } from '../live-exchanges.ts';
 import type { BodyLimits } from '../policy/policy.ts';
 
 /** How often they are looked at, milliseconds. */
@@ -31,14 +32,14 @@ const BY_CALLER: ReadonlySet<Owing> = new Set<Owing>(['upload', 'stream', 'downl
 
 /** A look that takes several turns. */
 interface Looking {
-  readonly left: SetIterator<Exchange>;
+  readonly left: Iterator<Exchange>;
   readonly spare: Exchange[];
   /** When it began; monotone milliseconds. */
   readonly now: number;
 }
 
 export class SlowPeers {
-  readonly #live: ReadonlySet<Exchange>;
+  readonly #live: LiveExchanges;
   #lookMs = LOOK_MS;
   #timer: NodeJS.Timeout | null = null;
   /** Those that could make place, as of the last look, the slowest last. */
@@ -48,7 +49,7 @@ export class SlowPeers {
   #late: Exchange[] = [];
 
   /** `windowsMs`: of all policies. */
-  constructor(live: ReadonlySet<Exchange>, windowsMs: readonly number[]) {
+  constructor(live: LiveExchanges, windowsMs: readonly number[]) {
     this.#live = live;
     this.setWindows(windowsMs);
   }
@@ -89,7 +90,7 @@ export class SlowPeers {
     }
     // The last look is not over yet.
     if (this.#looking !== null) return;
-    this.#looking = { left: this.#live.values(), spare: [], now: performance.now() };
+    this.#looking = { left: this.#live[Symbol.iterator](), spare: [], now: performance.now() };
     this.#lookOn();
   };
 
@@ -187,6 +188,8 @@ function paceOf({ route }: Exchange, flow: Flow, now: number): 'late' | 'slow' |
     flow.mark = { owing, since: now, from: moved, last: moved, lastAt: now, slow: 0 };
     return null;
   }
+  // At this very look it has been seen already.
+  if (mark.lastAt === now) return null;
   const bytes = moved - mark.from;
   const ms = now - mark.since;
   if (isBelow(limits, moved - mark.last, now - mark.lastAt)) mark.slow++;

@@ -13,6 +13,7 @@ import type { Socket } from 'node:net';
 import { asOutriggerError, OutriggerError } from '../errors.ts';
 import type { Dispatch, Exchange, Pending, Target } from '../exchange.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
+import type { LiveExchanges } from '../live-exchanges.ts';
 import type { Route } from '../policy/policy.ts';
 import type { RouteTable } from '../policy/route.ts';
 import { resetSocket } from '../socket-reset.ts';
@@ -40,7 +41,7 @@ export interface TunnelOptions extends TunnelRules {
   readonly dispatchFor: (route: Route) => Dispatch<FarEnd>;
   readonly interceptor: Interceptor;
   readonly counter: RelayCounter & { tunnelOpened(): void; tunnelClosed(): void };
-  readonly live: Set<Exchange>;
+  readonly live: LiveExchanges;
 }
 
 /** Takes over a connection inside a tunnel on which HTTP is spoken, with what has been read of it. */

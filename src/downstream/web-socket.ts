@@ -12,6 +12,7 @@ import { asOutriggerError, OutriggerError } from '../errors.ts';
 import type { Dispatch, Exchange, Outcome } from '../exchange.ts';
 import { applyEdits } from '../headers/edits.ts';
 import { proxyStatusOf } from '../headers/forwarding.ts';
+import type { LiveExchanges } from '../live-exchanges.ts';
 import type { Route } from '../policy/policy.ts';
 import type { Response } from '../response.ts';
 import type { Admission } from './admission.ts';
@@ -30,7 +31,7 @@ export interface WebSocketOptions {
   readonly dispatchFor: (route: Route) => Dispatch<UpgradeEnd>;
   readonly handshake: HandshakeOptions;
   readonly counter: RelayCounter & { tunnelOpened(): void; tunnelClosed(): void };
-  readonly live: Set<Exchange>;
+  readonly live: LiveExchanges;
 }
 
 type Prefixed = Forwarding['prefixed'];
