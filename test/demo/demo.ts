@@ -1,5 +1,5 @@
 /**
- * The incident, replayed: `npm run demo -- [--seconds 25] [--keep] [--out FOLDER]`.
+ * The incident, replayed: `npm run demo -- [--seconds 25] [--keep] [--config FILE] [--out FOLDER]`.
  *
  * A service scores payments with five vendors behind it, under a steady load; one of the vendors hangs, and later
  * returns. First the service calls them by itself, then through the sidecar. Nothing is played: vendors, service and
@@ -56,10 +56,14 @@ async function startVendors(): Promise<VendorPlaces> {
 interface Play {
   readonly seconds: number;
   readonly folder: string;
+  readonly configFile: string;
   readonly places: VendorPlaces;
 }
 
-async function play(name: Run['name'], { seconds, folder, places }: Play): Promise<[Result, Run]> {
+async function play(
+  name: Run['name'],
+  { seconds, folder, configFile, places }: Play,
+): Promise<[Result, Run]> {
   const { control, vendors } = places;
   const run = new Run({
     name,
@@ -67,13 +71,14 @@ async function play(name: Run['name'], { seconds, folder, places }: Play): Promi
     vendors,
     controlUrl: control,
     hung: HUNG,
+    configFile,
     logFile: join(folder, `${name}.log`),
   });
   children.push(run);
   const title =
     name === 'direct'
       ? 'Run 1 of 2, direct: node scoring-service.ts'
-      : `Run 2 of 2, sidecar: outrigger exec --config ${relative('.', CONFIG_FILE)} -- node scoring-service.ts`;
+      : `Run 2 of 2, sidecar: outrigger exec --config ${relative('.', configFile)} -- node scoring-service.ts`;
   const terminal = new Terminal(run, title, vendors);
   try {
     const record = await run.play(ending.signal);
@@ -109,7 +114,7 @@ The vendors: ${Object.entries(vendors)
     .join(', ')}`;
 }
 
-function report(results: readonly [Result, Result], folder: string): boolean {
+function report(results: readonly [Result, Result], { folder, configFile }: Play): boolean {
   const mark = (kept: boolean): string =>
     styleText(kept ? 'green' : 'red', kept ? 'kept' : 'NOT KEPT', { stream: process.stdout });
   const promises = promisesOf(...results);
@@ -131,7 +136,7 @@ function report(results: readonly [Result, Result], folder: string): boolean {
   console.log(`\n${tableOf(results)}\n`);
   for (const { text, kept } of promises) console.log(`${mark(kept)}  ${text}`);
   console.log(`\nThe plot: ${plot}\nThe figures: ${join(folder, 'figures.json')}`);
-  console.log(`The configuration, explained: ${CONFIG_FILE}`);
+  console.log(`The configuration of the sidecar: ${configFile}`);
   return promises.every(({ kept }) => kept);
 }
 
@@ -141,7 +146,8 @@ function readArguments() {
   const seconds = { type: 'string', default: '25' } as const;
   const keep = { type: 'boolean', default: false } as const;
   try {
-    return parseArgs({ options: { seconds, keep, out: { type: 'string' } } }).values;
+    return parseArgs({ options: { seconds, keep, config: { type: 'string' }, out: { type: 'string' } } })
+      .values;
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
@@ -157,11 +163,12 @@ async function main(): Promise<number> {
     `A service scores payments, 30 a second, with ${VENDORS.length} vendors behind it (${VENDORS.join(', ')}).\n` +
       `In the middle of each run "${HUNG}" hangs, and then it returns.\n`,
   );
-  const stage = { seconds, folder, places: await startVendors() };
+  const configFile = values.config ?? CONFIG_FILE;
+  const stage = { seconds, folder, configFile, places: await startVendors() };
   const [direct, first] = await play('direct', stage);
   await first.end();
   const [sidecar, second] = await play('sidecar', stage);
-  const kept = report([direct, sidecar], folder);
+  const kept = report([direct, sidecar], stage);
   if (values.keep) {
     console.log(exploration(stage.places, second, join(folder, 'sidecar.log')));
     console.log();

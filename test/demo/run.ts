@@ -42,6 +42,8 @@ export interface RunOptions {
   /** The vendor that hangs. */
   readonly hung: string;
   readonly logFile: string;
+  /** Of the sidecar. */
+  readonly configFile: string;
 }
 
 async function json<T>(url: string, body?: string): Promise<T> {
@@ -76,7 +78,7 @@ export class Run {
     const command =
       options.name === 'direct'
         ? [SERVICE]
-        : [...SIDECAR, '--config', CONFIG_FILE, '--', process.execPath, SERVICE];
+        : [...SIDECAR, '--config', options.configFile, '--', process.execPath, SERVICE];
     this.#child = new Child(command, {
       env: { VENDORS: JSON.stringify(options.vendors) },
       onLine: (line) => this.#heard(line, resolve),
