@@ -75,11 +75,9 @@ async function play(
     logFile: join(folder, `${name}.log`),
   });
   children.push(run);
-  const title =
-    name === 'direct'
-      ? 'Run 1 of 2, direct: node scoring-service.ts'
-      : `Run 2 of 2, sidecar: outrigger exec --config ${relative('.', configFile)} -- node scoring-service.ts`;
-  const terminal = new Terminal(run, title, vendors);
+  const prefix = name === 'direct' ? '' : `outrigger exec --config ${relative('.', configFile)} -- `;
+  console.log(`Run ${name === 'direct' ? 1 : 2} of 2, ${name}: ${prefix}node scoring-service.ts`);
+  const terminal = new Terminal(run, name, vendors);
   try {
     const record = await run.play(ending.signal);
     return [{ run: record, figures: figuresOf(record) }, run];

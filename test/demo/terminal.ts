@@ -9,7 +9,7 @@ const DRAW_EVERY_MS = 500;
 const PLAIN_EVERY_MS = 2_000;
 /** What "per second" looks back on. */
 const RECENT_MS = 1_000;
-const BLOCKS = ' ▁▂▃▄▅▆▇█';
+const BLOCKS = '▁▁▂▃▄▅▆▇█';
 
 type Colour = Parameters<typeof styleText>[0];
 const paint = (colour: Colour, text: string): string =>
@@ -40,7 +40,6 @@ export class Terminal {
     this.#vendors = vendors;
     this.#live = process.stdout.isTTY;
     const everyMs = this.#live ? DRAW_EVERY_MS : PLAIN_EVERY_MS;
-    if (!this.#live) console.log(title);
     this.#timer = setInterval(() => void this.#show(), everyMs);
   }
 
@@ -103,7 +102,7 @@ export class Terminal {
     const seconds = `${(load.nowMs / 1_000).toFixed(1)} s${end}`;
     const shown = phase === 'hanging' ? paint(['red', 'bold'], phase) : phase;
     const bar = this.#history.map((share) =>
-      paint(share > 0.9 ? 'green' : share > 0.3 ? 'yellow' : 'red', BLOCKS[Math.ceil(share * 8)] ?? ' '),
+      paint(share > 0.9 ? 'green' : share > 0.3 ? 'yellow' : 'red', BLOCKS[Math.ceil(share * 8)] ?? ''),
     );
     const lines = [
       `${paint('bold', this.#title)}   ${seconds}   ${shown}`,
