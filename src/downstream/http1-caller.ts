@@ -69,7 +69,7 @@ const GONE = 5;
 
 const CALLER = Symbol('caller');
 
-type CallerSocket = Socket & { [CALLER]?: Http1Caller };
+type CallerSocket = Socket & { [CALLER]?: Http1Caller | undefined };
 
 export class Http1Caller implements PlaceHolder, ResponseHome {
   readonly socket: Socket;
@@ -444,7 +444,8 @@ export class Http1Caller implements PlaceHolder, ResponseHome {
     socket.off('end', onEnd);
     socket.off('drain', onDrain);
     socket.off('close', onClose);
-    delete (socket as CallerSocket)[CALLER];
+    // Not deleted: that would make a slow object of the socket.
+    (socket as CallerSocket)[CALLER] = undefined;
   }
 }
 
