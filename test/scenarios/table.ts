@@ -64,6 +64,17 @@ const WORDS: Readonly<Record<string, string>> = {
   carriedOutTwice: 'jobs carried out more than once',
   redeliveries: 'deliveries by the queue after the first',
   totalS: 'time in all',
+  rows: 'rows in the finished table',
+  rowsPerS: 'rows',
+  throughputShare: 'throughput, measured by direct',
+  lostPages: 'pages lost',
+  requests: 'requests that the vendors saw',
+  refusedByVendors: 'of these, answered 429',
+  lostPagesNaive: 'pages lost by the naive tool',
+  ok: 'good answers',
+  cut: 'clear errors: the answer broke off',
+  notJson: 'clear errors: no JSON',
+  halfRead: 'half an answer taken for a whole one',
 };
 
 /** What WORDS does not know is spelt out: `halfRead` is "half read". */
