@@ -79,40 +79,48 @@ say(
 );
 
 const results = new Map<string, Result>();
+const failures: string[] = [];
+let told = false;
+// Also of who is interrupted: what was measured is told.
+process.once('exit', tell);
 for (const { name, title, run } of cases) {
   say(`\n== ${name}: ${title}`);
-  const { rows, notes = [] } = await run(bench);
-  results.set(name, { case: name, title, rows, notes });
+  try {
+    const { rows, notes = [] } = await run(bench);
+    results.set(name, { case: name, title, rows, notes });
+  } catch (error) {
+    failures.push(`${name}: ${String(error)}`);
+    say(String(error));
+    ground.clear();
+  }
 }
+const missed = tell().some(({ met }) => met === false);
+process.exit(failures.length > 0 || (values.strict && missed) ? 1 : 0);
 
-say('\nmedians, and from the least to the most of all rounds\n');
-for (const result of results.values()) say(`${tableOf(result)}\n`);
-const verdicts = judge(results);
-for (const verdict of verdicts) say(lineOf(verdict));
-if (bench.missing.size > 0) say(`missing: ${[...bench.missing].join(', ')}`);
-
-const at = new Date().toISOString();
-const file =
-  values.json ?? join(tmpdir(), `outrigger-bench-${at.replaceAll(/[^\dT]/g, '').slice(0, 15)}.json`);
-const machine = {
-  processor: cpus()[0]?.model,
-  processors: cpus().length,
-  kernel: release(),
-  node: process.version,
-};
-const report = {
-  at,
-  machine,
-  plan,
-  load: LOADER,
-  origin: ORIGIN,
-  missing: [...bench.missing],
-  results: [...results.values()],
-  verdicts,
-};
-writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
-say(`${file}, after ${((performance.now() - began) / 60_000).toFixed(1)} minutes`);
-process.exit(values.strict && verdicts.some(({ met }) => met === false) ? 1 : 0);
+function tell(): Verdict[] {
+  if (told || results.size === 0) return [];
+  told = true;
+  say('\nmedians, and from the least to the most of all rounds\n');
+  for (const result of results.values()) say(`${tableOf(result)}\n`);
+  const verdicts = judge(results);
+  for (const verdict of verdicts) say(lineOf(verdict));
+  if (bench.missing.size > 0) say(`missing: ${[...bench.missing].join(', ')}`);
+  for (const failure of failures) say(`failed: ${failure}`);
+  const at = new Date().toISOString();
+  const file =
+    values.json ?? join(tmpdir(), `outrigger-bench-${at.replaceAll(/[^\dT]/g, '').slice(0, 15)}.json`);
+  const machine = {
+    processor: cpus()[0]?.model,
+    processors: cpus().length,
+    kernel: release(),
+    node: process.version,
+  };
+  const found = { missing: [...bench.missing], failures, results: [...results.values()], verdicts };
+  const report = { at, machine, plan, load: LOADER, origin: ORIGIN, ...found };
+  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
+  say(`${file}, after ${((performance.now() - began) / 60_000).toFixed(1)} minutes`);
+  return verdicts;
+}
 
 function lineOf({ bar, atMost, figure, met }: Verdict): string {
   const verdict = met === null ? 'not measured' : met ? 'met' : 'NOT MET';

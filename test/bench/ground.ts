@@ -110,8 +110,13 @@ export class Ground {
     await gone;
   }
 
-  end(): void {
+  /** Ends all that is still running. */
+  clear(): void {
     for (const { pid } of this.#children) if (pid !== undefined) killTree(pid);
+  }
+
+  end(): void {
+    this.clear();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
