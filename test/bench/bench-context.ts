@@ -4,7 +4,7 @@ import { installed, type Peer, type PeerKind, type Target } from './peers/peer.t
 import type { Result } from './result.ts';
 
 /** Of warming up, seconds: code is compiled as it is used. */
-export const warmSeconds = ({ quick }: Pick<Plan, 'quick'>): number => (quick ? 1 : 2);
+export const warmSeconds = ({ quick }: Pick<Plan, 'quick'>): number => (quick ? 2 : 3);
 
 export interface Plan {
   readonly rounds: number;

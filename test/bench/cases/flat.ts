@@ -9,7 +9,7 @@ import { RESIDENT } from '../result.ts';
 
 const REST_MS = 1_000;
 const PART_S = 10;
-const wanted = ({ quick }: Plan): number => (quick ? 200_000 : 2_000_000);
+const wanted = ({ quick }: Plan): number => (quick ? 50_000 : 2_000_000);
 /** Not fewer; of how fast the machine is nothing is known before. */
 const GUESS_PER_SECOND = 14_000;
 
