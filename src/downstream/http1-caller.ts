@@ -153,8 +153,14 @@ export class Http1Caller implements PlaceHolder, ResponseHome {
   late(): void {
     if (this.#state === PREFACE || (this.#state === HEAD && (this.#reader?.begun ?? false))) {
       this.#refuse(new OutriggerError('request_head_timeout', `after ${this.#home.headTimeoutMs} ms`));
-    } else this.socket.destroy();
+    } else if (this.#state === HEAD) setImmediate(this.#leaveIfSilent, this.socket.bytesRead);
+    else this.socket.destroy();
   }
+
+  /** Where we ourselves were held up, the timer came first: what has arrived meanwhile is read by now. */
+  #leaveIfSilent = (bytesRead: number): void => {
+    if (this.#state === HEAD && this.socket.bytesRead === bytesRead) this.socket.destroy();
+  };
 
   // For requests and responses
 

@@ -213,3 +213,15 @@ test('a caller of HTTP/2 that is idle can be spared, and one with a stream under
     await idleCaller(cast, origin.url);
     await until(() => session.destroyed, 'the session to be gone');
   }));
+
+test('a request that came while the process was held up is answered, though listen.headTimeout has passed', () =>
+  stage('listen: { headTimeout: 200ms }', async (cast) => {
+    const origin = await cast.origin(answer(200, 'ok'));
+    const caller = await cast.raw();
+    await until(() => cast.sidecar.sidecar.snapshot().callerConnections === 1, 'the connection');
+    caller.write(get(origin.url));
+    // Nothing else runs meanwhile; then timers come before what has arrived.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+    await caller.until((text) => text.includes('ok'));
+    assert.equal(gone(caller), false);
+  }));

@@ -13,7 +13,7 @@ export const STREAM_HEAD_MS = 13_000;
 const FAULTY = 0.12;
 const FAULTS = [
   'reset', 'reset-head', 'reset-body', 'close', 'truncated-head', 'truncated-body', 'truncated-chunks', 'half-closed',
-  'half-closed-body', 'stall-head', 'stall-half-head', 'stall-body', 'stall-reading', 'slow-head', 'slow-body',
+  'half-closed-body', 'stall-head', 'stall-half-head', 'stall-body', 'stall-reading', 'slow-head', 'slow-body', 'endless-body',
   'malformed-head', 'malformed-chunks', 'extra-answer', 'silent-close', 'silent-close', 'early-answer', 'interim', 'status-500',
   'status-503', 'status-503-retry-after', 'status-429', 'status-429-retry-after',
 ] as const; // biome-ignore format: a list to read

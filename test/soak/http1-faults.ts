@@ -95,11 +95,11 @@ const instead =
   };
 
 /** A piece of the answer at a time, for ever. */
-function drip(it: Conversation, text: string, everyMs: number): void {
+function drip(it: Conversation, pieces: string | readonly string[], everyMs: number): void {
   let at = 0;
   const timer = setInterval(() => {
     if (it.socket.destroyed) clearInterval(timer);
-    else it.socket.write(text[at++ % text.length] ?? '', 'latin1');
+    else it.socket.write(pieces[at++ % pieces.length] ?? '', 'latin1');
   }, everyMs);
   it.socket.once('close', () => clearInterval(timer));
 }
@@ -155,6 +155,12 @@ export const FAULTS: Readonly<Record<string, (it: Conversation) => void>> = {
     it.request.resume();
     it.socket.write(`HTTP/1.1 200 OK\r\n${own(it)}Content-Length: ${it.bytes + 1_000_000}\r\n\r\n`);
     drip(it, 'abcdefgh', 40);
+  },
+  /** Fast enough for everybody, and without an end: only the total bounds it. */
+  'endless-body': (it) => {
+    it.request.resume();
+    it.socket.write(`HTTP/1.1 200 OK\r\n${own(it)}Content-Length: 1000000000\r\n\r\n`);
+    drip(it, ['a'.repeat(200)], 50);
   },
   // Malformed
   'malformed-head': instead(
