@@ -16,6 +16,9 @@ const ON_THE_WAY_MS = 3_000;
 
 const LOOK_MS = 40;
 
+/** Exchanges that have not finished, for each that holds a permit of limits.exchanges; at the very most. */
+const NOT_ONLY_PERMITS = 1.5;
+
 class Ceiling {
   #limit: number;
   #ceiling: number;
@@ -121,8 +124,10 @@ export class Limits {
     this.#judge('connections in all', 'in all', this.#connections, { least, most });
   }
 
+  /** By the gauge, which counts those too that are just being refused, or whose bodies are received first. */
   exchanges(count: number): void {
-    this.#judge('exchanges in flight', 'exchanges', this.#exchanges, { least: count, most: count });
+    const least = Math.floor(count / NOT_ONLY_PERMITS);
+    this.#judge('exchanges in flight', 'exchanges', this.#exchanges, { least, most: count });
   }
 
   #judge(what: string, name: string, ceiling: Ceiling, count: Count): void {
