@@ -1,6 +1,6 @@
 /**
  * A feature pipeline while all is well: 10,000 rows from four services, one with a long tail. What the sidecar costs it is
- * measured by turns, direct and through the sidecar, and told as a ratio of medians; here it has to be the same
+ * measured by turns, direct and through the sidecar, and told as the median of the ratios; here it has to be the same
  * table, and not much later, for others are at work on the machine.
  */
 import assert from 'node:assert/strict';
@@ -22,7 +22,8 @@ const ROUNDS = 3;
 const WARM = 4_000;
 /** Of services that are somebody else's. */
 const LATENCY = 'latencyMs=80,spreadMs=30';
-const SLOWER_MAX = 2;
+/** Loose, for a test says little of time while others are at work. */
+const SHARE_MIN = 0.5;
 
 interface Table {
   readonly rows: number;
@@ -48,18 +49,22 @@ test('a pipeline of 10,000 feature rows from four services has the same table th
   for (let round = 0; round < ROUNDS; round++)
     for (const way of WAYS) tables[way].push(await stage.run<Table>(way, () => [python, script], env));
 
-  const perSecond = (way: Way): number => ROWS / median(tables[way].map(({ seconds }) => seconds));
-  const figuresOf = (way: Way) => ({
-    rowsPerS: perSecond(way),
-    throughputShare: perSecond(way) / perSecond('direct'),
-    rows: tables[way][0]?.rows ?? null,
-  });
+  const secondsOf = (way: Way): number[] => tables[way].map(({ seconds }) => seconds);
+  // Round by round, for a round meets the same tail on both ways.
+  const throughputShare = median(
+    secondsOf('direct').map((seconds, round) => seconds / (secondsOf('sidecar')[round] as number)),
+  );
   for (const way of WAYS)
-    t.diagnostic(`${way}: ${tables[way].map(({ seconds }) => seconds.toFixed(2)).join(' ')} s`);
+    t.diagnostic(
+      `${way}: ${secondsOf(way)
+        .map((seconds) => seconds.toFixed(2))
+        .join(' ')} s`,
+    );
+  const rowsOf = (way: Way): number | null => tables[way][0]?.rows ?? null;
   tell(t, 'features', {
     scenario: 'feature pipeline, 10,000 rows from four services, all is well',
-    direct: figuresOf('direct'),
-    sidecar: figuresOf('sidecar'),
+    direct: { rowsPerS: ROWS / median(secondsOf('direct')), throughputShare: 1, rows: rowsOf('direct') },
+    sidecar: { rowsPerS: ROWS / median(secondsOf('sidecar')), throughputShare, rows: rowsOf('sidecar') },
   });
 
   const [first] = tables.direct;
@@ -68,8 +73,7 @@ test('a pipeline of 10,000 feature rows from four services has the same table th
     assert.equal(features, ROWS * SERVICES * FEATURES_EACH);
     assert.equal(checksum, first?.checksum, 'the same table');
   }
-  const slower = perSecond('direct') / perSecond('sidecar');
-  assert.ok(slower < SLOWER_MAX, `${slower.toFixed(2)} times as long as direct`);
+  assert.ok(throughputShare > SHARE_MIN, `${throughputShare.toFixed(2)} of the throughput of direct`);
   const lines = await stage.proveQuiet(WARM + (ROUNDS * SERVICES * ROWS) / BATCH);
   assert.ok(lines.every(({ outcome, attempts }) => outcome === 'completed' && attempts.length === 1));
 });
