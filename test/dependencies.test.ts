@@ -120,6 +120,8 @@ test('the lockfile names no host: packages come from wherever npm is set to', ()
 
 test('nothing but what is known runs at install, and nothing of production does', () => {
   const known = {
+    // Development only: looks whether the bundler's program is the one of this machine.
+    esbuild: 'postinstall',
     // Development only: lays the pinned Node beside the sources, for tests and benchmarks.
     node: 'preinstall',
     // Development only, below @grpc/grpc-js: a note on version schemes.

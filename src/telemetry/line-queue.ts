@@ -9,27 +9,35 @@ import { Descriptor } from './descriptor.ts';
 
 /** A person who watches sees lines at once. */
 const FLUSH_MS = 100;
-/** Characters that may wait for a slow reader, beside those that are being written. */
+/** Bytes that may wait for a slow reader, beside those that are being written. */
 const MAX_WAITING = 2 * 1024 * 1024;
+/** What is put together is kept for the next lines, unless a slow reader has made it larger than this; bytes. */
+const KEPT_BYTES = 256 * 1024;
+const FIRST_BYTES = 8 * 1024;
+const LF = 0x0a;
 /** The last lines of a process that ends wait this long for a reader. */
 const LAST_MS = 500;
 
 export class LineQueue {
   readonly #descriptor: Descriptor;
-  readonly #batchLength: number;
+  readonly #batchBytes: number;
   #timer: NodeJS.Timeout | null = null;
   #armed = false;
-  #text = '';
+  /** Lines are copied here at once: as strings they would be on the heap for as long as they wait. */
+  #buffer: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  #length = 0;
   #lines = 0;
+  /** The one that has been written, for the lines after those that are being put together. */
+  #spare: Buffer | null = null;
   /** Lines of the write under way; 0: there is none. */
   #writing = 0;
   #dropped = 0;
   #gone = false;
 
-  /** `batchLength` in characters; 0: every line is written at once. */
-  constructor(fd: number, batchLength: number) {
+  /** @param batchBytes 0: every line is written at once */
+  constructor(fd: number, batchBytes: number) {
     this.#descriptor = new Descriptor(fd);
-    this.#batchLength = batchLength;
+    this.#batchBytes = batchBytes;
     process.on('exit', this.flush);
   }
 
@@ -38,11 +46,15 @@ export class LineQueue {
   }
 
   push(line: string): void {
-    if (this.#gone || this.#text.length + line.length >= MAX_WAITING) {
+    // A character of UTF-16 has three bytes at most.
+    const room = this.#length + line.length * 3 + 1;
+    if (this.#gone || this.#length + line.length >= MAX_WAITING) {
       this.#dropped++;
       return;
     }
-    this.#text += `${line}\n`;
+    if (room > this.#buffer.length) this.#grow(room);
+    this.#length += this.#buffer.write(line, this.#length, 'utf8');
+    this.#buffer[this.#length++] = LF;
     this.#lines++;
     if (this.#writing === 0) this.#next();
   }
@@ -50,12 +62,18 @@ export class LineQueue {
   /** Writes what is buffered before it returns. */
   flush = (): void => {
     if (this.#gone || this.#lines + this.#writing === 0) return;
-    const text = this.#text;
+    const bytes = this.#buffer.subarray(0, this.#length);
     const lines = this.#lines;
-    this.#text = '';
+    this.#length = 0;
     this.#lines = 0;
-    if (!this.#descriptor.writeNow(Buffer.from(text), LAST_MS)) this.#dropped += lines;
+    if (!this.#descriptor.writeNow(bytes, LAST_MS)) this.#dropped += lines;
   };
+
+  #grow(room: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(room, this.#buffer.length * 2));
+    this.#buffer.copy(larger, 0, 0, this.#length);
+    this.#buffer = larger;
+  }
 
   close(): void {
     process.off('exit', this.flush);
@@ -66,7 +84,7 @@ export class LineQueue {
   }
 
   #next(): void {
-    if (this.#text.length >= this.#batchLength) this.#write();
+    if (this.#length >= this.#batchBytes) this.#write();
     else if (!this.#armed) this.#arm();
   }
 
@@ -84,9 +102,12 @@ export class LineQueue {
 
   #write(): void {
     if (this.#lines === 0) return;
-    const bytes = Buffer.from(this.#text);
+    const buffer = this.#buffer;
+    const bytes = buffer.subarray(0, this.#length);
+    this.#buffer = this.#spare ?? Buffer.allocUnsafeSlow(FIRST_BYTES);
+    this.#spare = buffer.length <= KEPT_BYTES ? buffer : null;
     this.#writing = this.#lines;
-    this.#text = '';
+    this.#length = 0;
     this.#lines = 0;
     this.#descriptor.write(bytes, this.#written);
   }
