@@ -14,9 +14,6 @@ import { Shortlist } from './shortlist.ts';
 
 const SEVERITY: readonly CircuitState[] = ['closed', 'half-open', 'open'];
 
-/** More than any moment, milliseconds. */
-const AFTER_ALL_OTHERS = 1e15;
-
 /** What of upstream state a configuration can still ask for. */
 export interface Wanted {
   readonly breakers: ReadonlySet<BreakerPolicy>;
@@ -35,13 +32,9 @@ export class Origins {
   /** So many of these are looked at again when they are twice as many. */
   #left = 0;
   /** Those that could make place, the one unused for longest first. */
-  readonly #unused = new Shortlist<Origin>(
-    () => this.#byKey.values(),
-    (origin) => {
-      if (origin.inFlight > 0 || this.#byKey.get(origin.key) !== origin) return Number.POSITIVE_INFINITY;
-      return origin.remembered ? origin.lastUsedAt + AFTER_ALL_OTHERS : origin.lastUsedAt;
-    },
-  );
+  readonly #unused = this.#unusedOf(false);
+  /** Those that would be missed, and make place only where nobody else can: no list of both, where they would come next. */
+  readonly #missed = this.#unusedOf(true);
   /** Those with a connection that could make place. */
   readonly #idle = new Shortlist<Origin>(
     () => this.#byKey.values(),
@@ -114,13 +107,23 @@ export class Origins {
     for (const origin of this.#byKey.values()) origin.close();
   }
 
+  #unusedOf(remembered: boolean): Shortlist<Origin> {
+    return new Shortlist(
+      () => this.#byKey.values(),
+      (origin) => {
+        if (origin.inFlight > 0 || this.#byKey.get(origin.key) !== origin) return Number.POSITIVE_INFINITY;
+        return origin.remembered === remembered ? origin.lastUsedAt : Number.POSITIVE_INFINITY;
+      },
+    );
+  }
+
   #evict(): void {
     if (!this.#evictOne()) throw new OutriggerError('origin_limit', `${this.#limit} origins are in use`, 1);
   }
 
   /** False: all of them are in use. */
   #evictOne(): boolean {
-    const victim = this.#unused.least();
+    const victim = this.#unused.least() ?? this.#missed.least();
     if (victim !== null) this.#forget(victim);
     return victim !== null;
   }

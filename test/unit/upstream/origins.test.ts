@@ -69,6 +69,33 @@ test('one whose circuit an operator has forced, closed too, stays', () => {
   it.close();
 });
 
+test('however many come by, none whose circuit is forced or open goes while another can', () => {
+  const it = origins(64);
+  const kept = Array.from({ length: 60 }, (_, i) => {
+    const origin = it.enter(`kept ${i}`);
+    const circuit = origin.circuit(breaker);
+    if (i % 2 === 0) origin.force('open');
+    else circuit.tryAcquire()?.end('failure');
+    origin.release();
+    return origin;
+  });
+  for (let i = 0; i < 1_000; i++) used(it, `other ${i}`);
+  assert.deepEqual(
+    kept.filter(({ key }) => it.get(key) === undefined),
+    [],
+  );
+  // Nobody else can: the one of them that is unused for longest.
+  const busy = ['a', 'b', 'c', 'd', 'e'].map((key) => it.enter(key));
+  assert.deepEqual(
+    kept.filter(({ key }) => it.get(key) === undefined).map(({ key }) => key),
+    ['kept 0'],
+  );
+  for (const origin of busy) origin.release();
+  used(it, 'f', 'g');
+  assert.equal(kept.filter(({ key }) => it.get(key) === undefined).length, 1);
+  it.close();
+});
+
 test('one that is forgotten while it has a connection is the same again when it comes back', () => {
   const it = origins(1);
   const first = it.enter('a');
