@@ -16,10 +16,10 @@ const LEVELS = Object.freeze(['trace', 'debug', 'info', 'warn', 'error', 'fatal'
 export type Level = (typeof LEVELS)[number];
 
 /**
- * Characters gathered for one write: about a hundred lines, and what a pipe takes at once. A write in the thread pool
+ * Bytes gathered for one write: about a hundred lines, and what a pipe takes at once. A write in the thread pool
  * wakes two threads, which costs as much as an exchange.
  */
-const BATCH_LENGTH = 65_536;
+const BATCH_BYTES = 65_536;
 
 /** No line is longer, whatever is in it: collectors cut lines of their own accord, and then they are no JSON. */
 export const LINE_MAX = 64 * 1024;
@@ -65,8 +65,8 @@ export function createLog(options: LogOptions): LogSink {
   const pretty = options.format === 'pretty';
   const colour = terminal && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
   // Somebody watches: every line at once.
-  const batchLength = terminal || pretty ? 0 : BATCH_LENGTH;
-  const out = options.destination ? direct(options.destination) : new LineQueue(fd, batchLength);
+  const batchBytes = terminal || pretty ? 0 : BATCH_BYTES;
+  const out = options.destination ? direct(options.destination) : new LineQueue(fd, batchBytes);
   const writeLine = pretty
     ? (line: string) => out.push(prettyLine(line, colour))
     : (line: string) => out.push(line);

@@ -27,9 +27,9 @@ export class Origins {
   #limit: number;
   readonly #permits: Semaphore;
   readonly #byKey = new Map<string, Origin>();
-  /** Forgotten, but not yet without connections; no more of them than `limits.connections`. */
+  /** Forgotten, but not yet without connections, and no more than as many again that are: `limits.connections` bounds them. */
   readonly #leaving = new Map<string, Origin>();
-  /** So many of these are looked at again when they are twice as many. */
+  /** Of these, as of the last look for those without connections; twice as many are looked at again. */
   #left = 0;
   /** Those that could make place, the one unused for longest first. */
   readonly #unused = this.#unusedOf(false);

@@ -1,4 +1,5 @@
 /** What must be reached, and whether it was. A bar of which nothing was measured is said to be so. */
+import { median } from '../support/quantiles.ts';
 import {
   FEW_ORIGINS,
   MANY_ORIGINS,
@@ -19,7 +20,6 @@ import {
   ADDED_P99,
   CPU,
   CPU_PER_MEGABYTE,
-  median,
   PER_CALLER,
   RESIDENT,
   type Result,

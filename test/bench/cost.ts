@@ -9,6 +9,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { median } from '../support/quantiles.ts';
 import { Bench } from './bench-context.ts';
 import { Ground } from './ground.ts';
 import { runLoad } from './load.ts';
@@ -19,7 +20,7 @@ import { outrigger } from './peers/outrigger.ts';
 import type { PeerKind } from './peers/peer.ts';
 import { profileLoad, profileText } from './profile.ts';
 import { render } from './request.ts';
-import { CPU, median, type Row } from './result.ts';
+import { CPU, type Row } from './result.ts';
 import { interleave, shown } from './rounds.ts';
 
 const { values } = parseArgs({

@@ -18,7 +18,7 @@ import { createAuthority } from '../../src/certificates/authority.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { Sidecar } from '../../src/sidecar.ts';
 import { createLog } from '../../src/telemetry/log.ts';
-import { median } from './result.ts';
+import { median } from '../support/quantiles.ts';
 
 const { values } = parseArgs({ options: { hosts: { type: 'string', default: '200' } } });
 const count = Number(values.hosts);

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { Agent } from 'node:http';
 import { call, RawCaller } from '../support/caller.ts';
 import { answer, HttpOrigin } from '../support/origin.ts';
-import { median } from './result.ts';
+import { median } from '../support/quantiles.ts';
 
 const CALLERS = 500;
 const CONNECTIONS = 8;
@@ -30,9 +30,13 @@ async function startSidecar(queue: number): Promise<{ port: number; stop(): void
       OUTRIGGER__POLICY__POOL__QUEUETIMEOUT: '60s',
     },
   });
+  // However this ends.
+  process.once('exit', () => child.kill('SIGKILL'));
   const [data] = (await once(child.stdout, 'data')) as [Buffer];
   return { port: Number.parseInt(data.toString(), 10), stop: () => child.kill('SIGKILL') };
 }
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
 const slow = await HttpOrigin.start((request, response, seen) => {
   setTimeout(() => answer(200, 'slow')(request, response, seen), SERVICE_MS);

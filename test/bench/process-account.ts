@@ -6,6 +6,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { residentBytesOf } from '../support/resident-memory.ts';
 
 const TICKS = Number(spawnSync('getconf', ['CLK_TCK']).stdout?.toString() || '100');
 /** User and system time, each rounded down. */
@@ -72,7 +73,7 @@ export class ProcessAccount {
   /** Pages that several processes share count in each. */
   residentBytes(): number {
     return treeOf(this.pid)
-      .map((pid) => Number(/VmRSS:\s+(\d+)/.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1_024)
+      .map((pid) => residentBytesOf(pid) || 0)
       .reduce((sum, bytes) => sum + bytes, 0);
   }
 }

@@ -2,6 +2,7 @@
  * What a case has found: rows of figures, each with one sample per round. Samples of one round belong together, for
  * the machine may be slower in the next: ratios are made round by round.
  */
+import { median } from '../support/quantiles.ts';
 
 /** name of the figure, with its unit, to its samples */
 export type Figures = Readonly<Record<string, readonly number[]>>;
@@ -31,13 +32,6 @@ export const START = 'ms to ready';
 export const PER_CALLER = 'KB per caller';
 /** Millions of bytes. */
 export const RESIDENT = 'resident MB';
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const half = sorted.length >> 1;
-  const upper = sorted[half] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[half - 1] ?? Number.NaN) + upper) / 2;
-}
 
 export function samplesOf(result: Result | undefined, row: string, figure: string): readonly number[] | null {
   return result?.rows.find(({ name }) => name === row)?.figures[figure] ?? null;

@@ -11,7 +11,8 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { median } from './result.ts';
+import { median } from '../support/quantiles.ts';
+import { residentBytesOf } from '../support/resident-memory.ts';
 
 const [slow = '10000', rounds = '3', seconds = '20', kinds = 'head,body,chunked,reader'] =
   process.argv.slice(2);
@@ -39,6 +40,8 @@ const scriptOf = (name: string): string => new URL(name, import.meta.url).pathna
 
 async function start(name: string): Promise<{ child: ChildProcess; port: number }> {
   const child = spawn(process.execPath, [scriptOf(name)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  // However this ends. The load and the crowds end with their channel.
+  process.once('exit', () => child.kill('SIGKILL'));
   const [data] = (await once(child.stdout, 'data')) as [Buffer];
   return { child, port: Number.parseInt(data.toString(), 10) };
 }
@@ -48,6 +51,8 @@ async function ask<T>(child: ChildProcess): Promise<T> {
   const [answer] = (await once(child, 'message')) as [T];
   return answer;
 }
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
 const small = await start('processes/patient-origin.ts');
 const big = await start('processes/patient-origin.ts');
@@ -59,10 +64,7 @@ const load = fork(scriptOf('processes/steady-load.ts'), [
   String(RATE),
 ]);
 
-const rssKib = (): number =>
-  Number(
-    /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${sidecar.child.pid}/status`, 'latin1'))?.[1] ?? Number.NaN,
-  );
+const rssKib = (): number => residentBytesOf(sidecar.child.pid as number) / 1_024;
 
 /** Established connections on a sidecar's side, the load's left out. */
 function slowConnections(port: number): number {
@@ -149,5 +151,4 @@ console.log(
   `p99 beside slow callers: ${median(ratios).toFixed(2)} of that with the same callers elsewhere, ${median(ratiosAlone).toFixed(2)} of that without any (medians of ${rounds} rounds); ${lost} of the load lost`,
 );
 load.disconnect();
-for (const { child } of [sidecar, elsewhere, small, big]) child.kill('SIGKILL');
-process.exitCode = lost === 0 ? 0 : 1;
+process.exit(lost === 0 ? 0 : 1);

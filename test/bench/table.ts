@@ -1,5 +1,6 @@
 /** A result as text: the median of each figure, and from where to where it went. */
-import { median, type Result } from './result.ts';
+import { median } from '../support/quantiles.ts';
+import type { Result } from './result.ts';
 import { shown } from './rounds.ts';
 
 export function tableOf({ title, rows, notes }: Result): string {

@@ -1,7 +1,8 @@
 /** The figures of the demo are what happened to every score and every call, and the plot shows all of them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { figuresOf, percentile, type RunRecord } from './figures.ts';
+import { percentile } from '../support/quantiles.ts';
+import { figuresOf, type RunRecord } from './figures.ts';
 import { latencyPlot } from './latency-plot.ts';
 import type { Score } from './steady-load.ts';
 

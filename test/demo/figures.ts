@@ -4,6 +4,7 @@
  * A call to a vendor is a success if it was answered well while somebody waited for the score; a call that never
  * ended, or never began, is none: each score makes one call to each vendor, and is counted with it.
  */
+import { percentile } from '../support/quantiles.ts';
 import { PATIENCE_MS, type Score } from './steady-load.ts';
 
 export interface Call {
@@ -55,12 +56,6 @@ export interface Figures {
   readonly after: PhaseFigures;
   /** From the vendor's return until scores were full again; null: not within the run. */
   readonly recoveryMs: number | null;
-}
-
-/** Nearest rank; NaN of nothing. */
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
 }
 
 function phase(run: RunRecord, fromMs: number, toMs: number): PhaseFigures {

@@ -22,11 +22,3 @@ export function tell(t: TestContext, file: string, figures: Figures): void {
   const folder = process.env['SCENARIO_FIGURES'];
   if (folder) writeFileSync(join(folder, `${file}.json`), `${JSON.stringify(figures, null, 2)}\n`);
 }
-
-/** Of what took longest, the shortest that only (1 - share) exceed; NaN of nothing. */
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
-}
-
-export const median = (values: readonly number[]): number => percentile(values, 0.5);

@@ -11,8 +11,9 @@ import assert from 'node:assert/strict';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { TestContext } from 'node:test';
 import { setTimeout as after } from 'node:timers/promises';
+import { percentile } from '../support/quantiles.ts';
 import { until } from '../support/until.ts';
-import { percentile, tell, type WayFigures } from './figures.ts';
+import { tell, type WayFigures } from './figures.ts';
 import { type Command, ScenarioStage, type Way } from './stage.ts';
 import { type Asked, SteadyCaller } from './steady-caller.ts';
 

@@ -11,6 +11,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { setTimeout as after } from 'node:timers/promises';
+import { sumOf } from '../support/exposition.ts';
 import { environment, SidecarProcess } from '../support/process.ts';
 import type { LoggedExchange } from '../support/sidecar.ts';
 import { until } from '../support/until.ts';
@@ -73,12 +74,12 @@ export class ScenarioStage {
    */
   async proveQuiet(count: number): Promise<readonly LoggedExchange[]> {
     const page = await this.#quiet();
-    assert.equal(sumOf(page, 'exchanges_total'), count, 'exchanges counted');
+    assert.equal(sumOf(page, 'outrigger_exchanges_total'), count, 'exchanges counted');
     await until(() => this.#lines >= count, `${count} lines of exchanges`);
     const lines = this.sidecar.exchanges;
     assert.equal(lines.length, count, 'one line for each exchange');
     assert.equal(new Set(lines.map(({ requestId }) => requestId)).size, count, 'each under an ID of its own');
-    for (const lost of ['log_lines_dropped_total', 'unhandled_errors_total'])
+    for (const lost of ['outrigger_log_lines_dropped_total', 'outrigger_unhandled_errors_total'])
       assert.equal(sumOf(page, lost), 0, lost);
     return lines;
   }
@@ -117,15 +118,14 @@ interface OriginState {
   readonly queue: number;
 }
 
-const HELD = ['exchanges_in_flight', 'pool_queue', 'replay_bytes', 'tunnels'];
+const HELD = [
+  'outrigger_exchanges_in_flight',
+  'outrigger_pool_queue',
+  'outrigger_replay_bytes',
+  'outrigger_tunnels',
+];
 const QUIET_MS = 10_000;
 const LOOK_MS = 100;
-
-/** A metric of the sidecar, all its series together. */
-export function sumOf(page: string, metric: string): number {
-  const series = page.matchAll(new RegExp(`^outrigger_${metric}(?:\\{.*\\})? (\\S+)$`, 'gm'));
-  return [...series].reduce((sum, [, value]) => sum + Number(value), 0);
-}
 
 function addressesOf(vendors: Vendors): Record<string, string> {
   return Object.fromEntries(

@@ -2,11 +2,13 @@
  * Looks at the sidecar from outside, all the time and once more at the end: the kernel's sockets, the log, the metrics,
  * readiness, memory and descriptors.
  */
+import { sumOf } from '../support/exposition.ts';
+import { median } from '../support/quantiles.ts';
 import type { Ledger } from './ledger.ts';
 import type { Limits } from './limits.ts';
 import { LogReader } from './log-reader.ts';
-import { HEAP_TOLERANCE, lowest, median, RESIDENT_TOLERANCE, Samples } from './memory-trend.ts';
-import type { SidecarProcess } from './sidecar-process.ts';
+import { HEAP_TOLERANCE, lowest, RESIDENT_TOLERANCE, Samples } from './memory-trend.ts';
+import type { SoakedSidecar } from './soaked-sidecar.ts';
 import type { Tally } from './tally.ts';
 import type { Weather } from './weather.ts';
 import { pause } from './world.ts';
@@ -31,19 +33,13 @@ const NEVER = ['outrigger_unhandled_errors_total', 'outrigger_log_lines_dropped_
 
 const NOT_RELOADED = 'the configuration was not reloaded; what runs stays';
 
-/** The sum of a metric over its labels. */
-function sumOf(page: string, name: string): number {
-  const rows = page.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'));
-  return [...rows].reduce((sum, [, value]) => sum + Number(value), 0);
-}
-
 export class Audit {
   readonly resident = new Samples(median, RESIDENT_TOLERANCE);
   readonly heap = new Samples(lowest, HEAP_TOLERANCE);
   /** Other lines of the log, by what they say. */
   readonly messages: Tally;
   mostDescriptors = 0;
-  readonly #sidecar: SidecarProcess;
+  readonly #sidecar: SoakedSidecar;
   readonly #ledger: Ledger;
   readonly #limits: Limits;
   readonly #weather: Weather;
@@ -57,7 +53,7 @@ export class Audit {
   #going = true;
 
   constructor(
-    sidecar: SidecarProcess,
+    sidecar: SoakedSidecar,
     ledger: Ledger,
     limits: Limits,
     weather: Weather,

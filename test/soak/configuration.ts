@@ -76,5 +76,4 @@ export const INVALID_TEXTS: readonly string[] = [
   'routes: [\n',
   'polity: {}\n',
   'policy: { timeouts: { head: "${file:no-such-file}" } }\n',
-  '',
-].filter((text) => text !== '');
+];

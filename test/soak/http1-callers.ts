@@ -191,7 +191,7 @@ export const unknownName = nowhere(
   'GET, unknown name',
   ({ chance }) => `http://no-${chance.below(300)}.vendor.test:8080/`,
 );
-export const refused = nowhere('GET, nobody listens', () => 'http://127.0.7.99:9/'.replace(':9/', ':9999/'));
+export const refused = nowhere('GET, nobody listens', () => 'http://127.0.7.99:9999/');
 export const denied = nowhere('GET, denied', () => 'http://closed.vendor.test:8080/');
 
 /** Many at once, to one vendor. */

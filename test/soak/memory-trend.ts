@@ -45,10 +45,6 @@ export class Samples {
   }
 }
 
-export function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-}
-
 export function lowest(values: readonly number[]): number {
   return Math.min(...values);
 }

@@ -4,17 +4,12 @@ import type { FairClock } from './fair-clock.ts';
 import type { Ledger } from './ledger.ts';
 import type { Limits } from './limits.ts';
 import type { Trend } from './memory-trend.ts';
-import type { SidecarProcess } from './sidecar-process.ts';
+import type { SoakedSidecar } from './soaked-sidecar.ts';
 import type { Tally } from './tally.ts';
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
-export function printProgress(
-  clock: FairClock,
-  ledger: Ledger,
-  faults: Tally,
-  sidecar: SidecarProcess,
-): void {
+export function printProgress(clock: FairClock, ledger: Ledger, faults: Tally, sidecar: SoakedSidecar): void {
   if (sidecar.exit !== null) return;
   const at = `${Math.round(clock.wallMs / 1_000)} s`.padStart(6);
   console.log(

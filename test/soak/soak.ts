@@ -18,7 +18,7 @@ import { FairClock } from './fair-clock.ts';
 import { Ledger } from './ledger.ts';
 import { Limits } from './limits.ts';
 import { printProgress, printTable } from './report.ts';
-import { SidecarProcess } from './sidecar-process.ts';
+import { SoakedSidecar } from './soaked-sidecar.ts';
 import { openStreet } from './street.ts';
 import { Tally } from './tally.ts';
 import { Violations } from './violations.ts';
@@ -65,7 +65,7 @@ const names = {
   addresses: Object.fromEntries(street.all.map(({ host, options }) => [host, options.address])),
   faults: {},
 };
-const sidecar = new SidecarProcess(folder, configurationText(street, places, KNOBS), names);
+const sidecar = new SoakedSidecar(folder, configurationText(street, places, KNOBS), names);
 await until(
   () => sidecar.exit !== null || readFileSync(sidecar.logPath, 'utf8').includes('"msg":"ready"'),
   'the sidecar to be ready',

@@ -7,7 +7,7 @@ import { Chance } from '../fuzz/chance.ts';
 import { configurationText, INVALID_TEXTS, KNOBS, type Knobs, type Places } from './configuration.ts';
 import { burst, pressure } from './http1-callers.ts';
 import type { Limits } from './limits.ts';
-import type { Names } from './sidecar-process.ts';
+import type { Names } from './soaked-sidecar.ts';
 import type { Vendor } from './street.ts';
 import type { Tally } from './tally.ts';
 import { pause, type World } from './world.ts';

@@ -4,13 +4,13 @@ import type { Agent } from 'node:http';
 import type { Chance } from '../fuzz/chance.ts';
 import type { Certificates } from '../support/certificates.ts';
 import type { Ledger } from './ledger.ts';
-import type { SidecarProcess } from './sidecar-process.ts';
+import type { SoakedSidecar } from './soaked-sidecar.ts';
 import type { Street } from './street.ts';
 
 export interface World {
   readonly ledger: Ledger;
   readonly street: Street;
-  readonly sidecar: SidecarProcess;
+  readonly sidecar: SoakedSidecar;
   readonly certificates: Certificates;
   /** What those trust whose TLS ends in the sidecar. */
   readonly bundle: string;

@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { residentBytesOf } from './resident-memory.ts';
 import type { LoggedExchange } from './sidecar.ts';
 import { until } from './until.ts';
 
@@ -205,8 +206,7 @@ export class SidecarProcess extends OutriggerProcess {
 
   /** Resident memory of this moment, bytes. */
   get residentBytes(): number {
-    const status = readFileSync(`/proc/${this.id}/status`, 'utf8');
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+    return residentBytesOf(this.id);
   }
 
   /** Processor time so far, all threads together, milliseconds. */

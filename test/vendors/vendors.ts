@@ -26,12 +26,12 @@ export class Vendors {
   }
 
   static async start(options: readonly VendorOptions[], seed = 1): Promise<Vendors> {
-    const hosts = process.platform === 'linux';
+    const manyAddresses = process.platform === 'linux';
     const all = await Promise.all(
       options.map((one, i) =>
         Vendor.start({
           seed: seed + i,
-          host: hosts ? `127.0.0.${FIRST_ADDRESS + (i % 200)}` : '127.0.0.1',
+          host: manyAddresses ? `127.0.0.${FIRST_ADDRESS + (i % 200)}` : '127.0.0.1',
           ...one,
         }),
       ),
@@ -69,9 +69,9 @@ export class Vendors {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    let body = '';
-    for await (const chunk of request) body += String(chunk);
     try {
+      let body = '';
+      for await (const chunk of request) body += String(chunk);
       const said = await this.#answer(request.method ?? '', request.url ?? '', body);
       response.writeHead(200, { 'Content-Type': 'application/json' }).end(`${JSON.stringify(said)}\n`);
     } catch (error) {

@@ -9,7 +9,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { call } from '../../support/caller.ts';
 import { pythonWith } from '../../support/program.ts';
-import { median, tell } from '../figures.ts';
+import { median } from '../../support/quantiles.ts';
+import { tell } from '../figures.ts';
 import { ScenarioStage, WAYS, type Way } from '../stage.ts';
 
 const SERVICES = 4;

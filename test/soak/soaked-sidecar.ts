@@ -9,6 +9,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { environment, MAIN } from '../support/process.ts';
+import { residentBytesOf } from '../support/resident-memory.ts';
 
 /** So small that what is kept by mistake ends the run. */
 const HEAP_MB = 96;
@@ -32,7 +33,7 @@ export function exchangeFile(path: string, text: string): void {
   renameSync(`${path}.new`, path);
 }
 
-export class SidecarProcess {
+export class SoakedSidecar {
   readonly configPath: string;
   readonly namesPath: string;
   readonly logPath: string;
@@ -91,8 +92,7 @@ export class SidecarProcess {
   }
 
   get residentBytes(): number {
-    const status = readFileSync(`/proc/${this.id}/status`, 'utf8');
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1_024;
+    return residentBytesOf(this.id);
   }
 
   get descriptors(): number {
