@@ -11,7 +11,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { setTimeout as after } from 'node:timers/promises';
-import { sumOf } from '../support/exposition.ts';
+import { sumOf } from '../support/metric-sum.ts';
 import { environment, SidecarProcess } from '../support/process.ts';
 import type { LoggedExchange } from '../support/sidecar.ts';
 import { until } from '../support/until.ts';

@@ -2,7 +2,7 @@
  * Looks at the sidecar from outside, all the time and once more at the end: the kernel's sockets, the log, the metrics,
  * readiness, memory and descriptors.
  */
-import { sumOf } from '../support/exposition.ts';
+import { sumOf } from '../support/metric-sum.ts';
 import { median } from '../support/quantiles.ts';
 import type { Ledger } from './ledger.ts';
 import type { Limits } from './limits.ts';
