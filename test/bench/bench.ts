@@ -9,7 +9,7 @@
 import { writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readOptions, wrongUsage } from '../support/options.ts';
 import { judge, type Verdict } from './bars.ts';
 import { Bench, type Case, type Plan } from './bench-context.ts';
 import { BULK } from './cases/bulk.ts';
@@ -41,17 +41,17 @@ const CASES: readonly Case[] = [
   FLAT,
 ];
 
-const { values } = parseArgs({
-  options: {
-    case: { type: 'string', multiple: true },
-    only: { type: 'string', multiple: true },
-    quick: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    seconds: { type: 'string' },
-    connections: { type: 'string', default: '64' },
-    json: { type: 'string' },
-    strict: { type: 'boolean', default: false },
-  },
+const USAGE =
+  'npm run bench -- [--case NAME]... [--only PEER]... [--quick] [--rounds N] [--seconds S] [--connections 64] [--json FILE] [--strict]';
+const values = readOptions(USAGE, {
+  case: { type: 'string', multiple: true },
+  only: { type: 'string', multiple: true },
+  quick: { type: 'boolean', default: false },
+  rounds: { type: 'string' },
+  seconds: { type: 'string' },
+  connections: { type: 'string', default: '64' },
+  json: { type: 'string' },
+  strict: { type: 'boolean', default: false },
 });
 const { quick, only } = values;
 const plan: Plan = {
@@ -63,8 +63,8 @@ const plan: Plan = {
 const names = new Set(values.case ?? CASES.map(({ name }) => name));
 const unknown = [...names].filter((name) => !CASES.some((one) => one.name === name));
 if (unknown.length > 0) {
-  console.error(`no such case: ${unknown.join(', ')}; there are ${CASES.map(({ name }) => name).join(', ')}`);
-  process.exit(2);
+  const known = CASES.map(({ name }) => name).join(', ');
+  wrongUsage(`no such case: ${unknown.join(', ')}; there are ${known}`, USAGE);
 }
 const cases = CASES.filter(({ name }) => names.has(name));
 

@@ -8,7 +8,7 @@
  */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readOptions } from '../support/options.ts';
 import { median } from '../support/quantiles.ts';
 import { Bench } from './bench-context.ts';
 import { Ground } from './ground.ts';
@@ -23,15 +23,15 @@ import { render } from './request.ts';
 import { CPU, type Row } from './result.ts';
 import { interleave, shown } from './rounds.ts';
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '7' },
-    seconds: { type: 'string', default: '2' },
-    connections: { type: 'string', default: '64' },
-    only: { type: 'string', multiple: true },
-    profile: { type: 'boolean', default: false },
-    url: { type: 'string', default: '/small' },
-  },
+const USAGE =
+  'npm run bench:cost -- [--rounds 7] [--seconds 2] [--connections 64] [--only PART]... [--profile] [--url /small]';
+const values = readOptions(USAGE, {
+  rounds: { type: 'string', default: '7' },
+  seconds: { type: 'string', default: '2' },
+  connections: { type: 'string', default: '64' },
+  only: { type: 'string', multiple: true },
+  profile: { type: 'boolean', default: false },
+  url: { type: 'string', default: '/small' },
 });
 
 const AS_SHIPPED = 'as it ships';

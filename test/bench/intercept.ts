@@ -13,14 +13,16 @@ import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
-import { parseArgs } from 'node:util';
 import { createAuthority } from '../../src/certificates/authority.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { Sidecar } from '../../src/sidecar.ts';
 import { createLog } from '../../src/telemetry/log.ts';
+import { readOptions } from '../support/options.ts';
 import { median } from '../support/quantiles.ts';
 
-const { values } = parseArgs({ options: { hosts: { type: 'string', default: '200' } } });
+const values = readOptions('npm run bench:intercept -- [--hosts 200]', {
+  hosts: { type: 'string', default: '200' },
+});
 const count = Number(values.hosts);
 
 const DAY_MS = 86_400_000;

@@ -12,7 +12,8 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, styleText } from 'node:util';
+import { styleText } from 'node:util';
+import { readOptions, wrongUsage } from '../support/options.ts';
 import { Child } from './child.ts';
 import { figuresOf } from './figures.ts';
 import { latencyPlot } from './latency-plot.ts';
@@ -103,7 +104,7 @@ Everything goes on, under its load, until Ctrl-C. To try, in another terminal:
   tail -f ${log}                                    # the log of the sidecar
 
   curl -s -d hanging ${control}/vendors/${HUNG}     # it hangs ...
-  curl -s -d healthy ${control}/vendors/${HUNG}     # ... and returns
+  curl -s -d ${vendorBehaviour(HUNG)} ${control}/vendors/${HUNG}   # ... and returns
   curl -s -d slow,latencyMs=280,spreadMs=10 ${control}/vendors/${HUNG}   # its pool runs dry
   curl -s ${control}/                               # what the vendors saw
 
@@ -138,23 +139,17 @@ function report(results: readonly [Result, Result], { folder, configFile }: Play
   return promises.every(({ kept }) => kept);
 }
 
-class UsageError extends Error {}
-
-function readArguments() {
-  const seconds = { type: 'string', default: '25' } as const;
-  const keep = { type: 'boolean', default: false } as const;
-  try {
-    return parseArgs({ options: { seconds, keep, config: { type: 'string' }, out: { type: 'string' } } })
-      .values;
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-}
+const USAGE = 'npm run demo -- [--seconds 25] [--keep] [--config FILE] [--out FOLDER]';
 
 async function main(): Promise<number> {
-  const values = readArguments();
+  const values = readOptions(USAGE, {
+    seconds: { type: 'string', default: '25' },
+    keep: { type: 'boolean', default: false },
+    config: { type: 'string' },
+    out: { type: 'string' },
+  });
   const seconds = Number(values.seconds);
-  if (!(seconds >= 3)) throw new UsageError('--seconds is the length of a run, at least 3');
+  if (!(seconds >= 3)) wrongUsage('--seconds is the length of a run, at least 3', USAGE);
   const folder = values.out ?? mkdtempSync(join(tmpdir(), 'outrigger-demo-'));
   mkdirSync(folder, { recursive: true });
   console.log(
@@ -186,7 +181,7 @@ try {
   process.exitCode = await main();
 } catch (error) {
   if (endedBy === null) console.error((error as Error).message);
-  process.exitCode = error instanceof UsageError ? 2 : 1;
+  process.exitCode = 1;
 } finally {
   await endAll();
 }

@@ -58,7 +58,7 @@ export class Run {
   readonly calls: Call[] = [];
   /** The pool of the service. */
   pool = { used: 0, waiting: 0 };
-  phase: 'warming up' | 'all well' | 'hanging' | 'back' | 'kept' = 'warming up';
+  phase: 'warming up' | 'all well' | 'hanging' | 'back' | 'ending' | 'kept' = 'warming up';
   adminUrl: string | null = null;
   proxyUrl: string | null = null;
   serviceUrl = '';
@@ -116,6 +116,7 @@ export class Run {
     this.phase = 'back';
     await at(1);
     // The load goes on, which is what --keep wants; what began by now has its time.
+    this.phase = 'ending';
     const scoresUntilMs = this.load.nowMs;
     const states = await this.vendorStates();
     const retries = await this.#retries();

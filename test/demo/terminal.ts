@@ -99,7 +99,8 @@ export class Terminal {
     const recent = this.#recent();
     this.#remember();
     const end = phase === 'kept' ? '' : ` of ${(endMs / 1_000).toFixed(0)} s`;
-    const seconds = `${(load.nowMs / 1_000).toFixed(1)} s${end}`;
+    const nowMs = phase === 'ending' ? endMs : load.nowMs;
+    const seconds = `${(nowMs / 1_000).toFixed(1)} s${end}`;
     const shown = phase === 'hanging' ? paint(['red', 'bold'], phase) : phase;
     const bar = this.#history.map((share) =>
       paint(share > 0.9 ? 'green' : share > 0.3 ? 'yellow' : 'red', BLOCKS[Math.ceil(share * 8)] ?? ''),

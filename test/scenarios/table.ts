@@ -10,7 +10,7 @@ import { globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileS
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from 'node:test';
-import { parseArgs } from 'node:util';
+import { readOptions } from '../support/options.ts';
 import type { Figures, WayFigures } from './figures.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -143,7 +143,7 @@ function intoReadme(table: string): void {
   writeFileSync(path, `${readme.slice(0, from + BEGIN.length)}\n${table}\n\n${readme.slice(to)}`);
 }
 
-const { values } = parseArgs({ options: { from: { type: 'string' } } });
+const values = readOptions('npm run scenarios -- [--from FILE]', { from: { type: 'string' } });
 const { kept, problems } =
   values.from === undefined
     ? await measure()

@@ -8,8 +8,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { makeCertificates } from '../support/certificates.ts';
+import { readOptions, wrongUsage } from '../support/options.ts';
 import { until } from '../support/until.ts';
 import { Audit } from './audit.ts';
 import { configurationText, KNOBS } from './configuration.ts';
@@ -25,14 +25,15 @@ import { Violations } from './violations.ts';
 import { Weather } from './weather.ts';
 import { pause } from './world.ts';
 
-const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '600' }, seed: { type: 'string', default: '' } },
+const USAGE = 'npm run soak -- [--seconds 600] [--seed S]';
+const values = readOptions(USAGE, {
+  seconds: { type: 'string', default: '600' },
+  seed: { type: 'string', default: '' },
 });
 const seconds = Number(values.seconds);
 const seed = values.seed === '' ? Date.now() % 1_000_000 : Number(values.seed);
 if (!(seconds > 0) || !Number.isInteger(seed) || seed < 0) {
-  console.error('usage: npm run soak -- [--seconds N] [--seed S]');
-  process.exit(2);
+  wrongUsage('--seconds is more than 0, and --seed a whole number', USAGE);
 }
 
 /** What is compiled, cached and grown once. */
