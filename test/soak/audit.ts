@@ -4,13 +4,13 @@
  */
 import { sumOf } from '../support/metric-sum.ts';
 import { median } from '../support/quantiles.ts';
+import type { FaultInjector } from './fault-injector.ts';
 import type { Ledger } from './ledger.ts';
 import type { Limits } from './limits.ts';
 import { LogReader } from './log-reader.ts';
 import { HEAP_TOLERANCE, lowest, RESIDENT_TOLERANCE, Samples } from './memory-trend.ts';
 import type { SoakedSidecar } from './soaked-sidecar.ts';
 import type { Tally } from './tally.ts';
-import type { Weather } from './weather.ts';
 import { pause } from './world.ts';
 
 const LOOK_MS = 50;
@@ -42,7 +42,7 @@ export class Audit {
   readonly #sidecar: SoakedSidecar;
   readonly #ledger: Ledger;
   readonly #limits: Limits;
-  readonly #weather: Weather;
+  readonly #injector: FaultInjector;
   readonly #log: LogReader;
   readonly #warmUpMs: number;
   readonly #descriptors: number;
@@ -56,14 +56,14 @@ export class Audit {
     sidecar: SoakedSidecar,
     ledger: Ledger,
     limits: Limits,
-    weather: Weather,
+    injector: FaultInjector,
     messages: Tally,
     warmUpMs: number,
   ) {
     this.#sidecar = sidecar;
     this.#ledger = ledger;
     this.#limits = limits;
-    this.#weather = weather;
+    this.#injector = injector;
     this.messages = messages;
     this.#warmUpMs = warmUpMs;
     this.#descriptors = sidecar.descriptors;
@@ -112,7 +112,7 @@ export class Audit {
     const { level, msg } = JSON.parse(line);
     this.messages.add(`${level}: ${msg}`);
     const asked =
-      msg === NOT_RELOADED && this.messages.of(`error: ${msg}`) <= this.#weather.invalidReloads * 2;
+      msg === NOT_RELOADED && this.messages.of(`error: ${msg}`) <= this.#injector.invalidReloads * 2;
     if (level === 'fatal' || (level === 'error' && !asked))
       this.#ledger.violations.add('no bug of its own', `a line of level ${level}`, { line });
   }
@@ -121,7 +121,7 @@ export class Audit {
     while (this.#going && this.#sidecar.exit === null) {
       await pause(ASK_MS);
       this.#ledger.audit();
-      if (this.#weather.stopped || this.#sidecar.exit !== null) continue;
+      if (this.#injector.stopped || this.#sidecar.exit !== null) continue;
       await this.#examine().catch((error: unknown) => {
         this.#ledger.violations.add('the admin listener answers', String(error));
       });

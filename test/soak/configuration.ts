@@ -2,7 +2,7 @@
  * The configuration that is soaked: every timer short, every limit low enough to be met, one route for each way
  * to a vendor. What a reload changes are knobs; bounds by which callers are judged stay as they are.
  */
-import type { Street } from './street.ts';
+import type { Vendors } from './vendors.ts';
 
 export interface Knobs {
   /** policy.pool.connections */
@@ -35,9 +35,9 @@ export interface Places {
   readonly bundle: string;
 }
 
-export function configurationText(street: Street, places: Places, knobs: Knobs): string {
-  const { quotes, grid, claims, vault, events, chat, files, scores } = street.vendors;
-  const ports = [...new Set(Object.values(street.vendors).map(({ port }) => port))];
+export function configurationText(vendors: Vendors, places: Places, knobs: Knobs): string {
+  const { quotes, grid, claims, vault, events, chat, files, scores } = vendors.byName;
+  const ports = [...new Set(Object.values(vendors.byName).map(({ port }) => port))];
   const ca = `tls: { ca: ${JSON.stringify(places.ca)} }`;
   return `listen: { proxy: "127.0.0.1:0", admin: "127.0.0.1:0", headTimeout: ${HEAD_TIMEOUT_MS}ms, idleTimeout: 60s }
 limits: { connections: ${knobs.connections}, exchanges: ${knobs.exchanges}, origins: 48, replayBytes: 2MiB }

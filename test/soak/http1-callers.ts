@@ -4,7 +4,7 @@ import type { Chance } from '../fuzz/chance.ts';
 import { call } from './call.ts';
 import { MOST_ATTEMPTS, STREAM_MS, TOTAL_MS, UPLOAD_MS } from './configuration.ts';
 import type { Terms } from './ledger.ts';
-import type { VendorName } from './street.ts';
+import type { VendorName } from './vendors.ts';
 import type { Turn, World } from './world.ts';
 
 /** No total there: every attempt may wait for a name, a place, a connection and a head. */
@@ -55,8 +55,8 @@ const through = (
 });
 
 /** As `http://`, whatever is spoken to the vendor. */
-const urlOf = ({ street }: World, vendor: VendorName, path: string): string =>
-  `http://${street.vendors[vendor].host}:${street.vendors[vendor].port}${path}`;
+const urlOf = ({ vendors }: World, vendor: VendorName, path: string): string =>
+  `http://${vendors.byName[vendor].host}:${vendors.byName[vendor].port}${path}`;
 
 const small = (chance: Chance): number => (chance.yes(0.2) ? 0 : chance.below(20_000));
 

@@ -14,7 +14,7 @@ export async function http2Caller(turn: Turn): Promise<void> {
 
 function stream({ world, chance }: Turn, session: ClientHttp2Session): Promise<void> {
   const vendor = chance.one(['orders', 'scores', 'quotes', 'grid'] as const);
-  const { host, port } = world.street.vendors[vendor];
+  const { host, port } = world.vendors.byName[vendor];
   const posted = chance.yes(0.4);
   const ticket = world.ledger.begin({
     kind: `${posted ? 'POST' : 'GET'}, HTTP/2 in`,

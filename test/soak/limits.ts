@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Knobs } from './configuration.ts';
 import { type Count, kernelName, type Question } from './kernel-connections.ts';
-import type { Street } from './street.ts';
+import type { Vendors } from './vendors.ts';
 import type { Violations } from './violations.ts';
 import { pause } from './world.ts';
 
@@ -67,9 +67,9 @@ export class Limits {
   readonly #exchanges: Ceiling;
   #watching = true;
 
-  constructor(street: Street, knobs: Knobs, violations: Violations) {
+  constructor(vendors: Vendors, knobs: Knobs, violations: Violations) {
     this.#violations = violations;
-    this.#vendors = street.all.map(({ name, port, options }) => ({
+    this.#vendors = vendors.all.map(({ name, port, options }) => ({
       name,
       row: kernelName(options.address, port),
       ways: options.ways,

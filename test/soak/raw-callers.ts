@@ -52,8 +52,8 @@ export const halfHead = ({ world }: Turn): Promise<void> =>
 
 /** Upgrades, has some bytes echoed, and leaves. */
 export async function webSocket({ world, chance }: Turn): Promise<void> {
-  const { ledger, sidecar, street } = world;
-  const { host, port } = street.vendors.chat;
+  const { ledger, sidecar, vendors } = world;
+  const { host, port } = vendors.byName.chat;
   const fault = chance.yes(0.8) ? 'none' : chance.one(['reset', 'stall-head', 'reset-body']);
   const ticket = ledger.begin({ kind: 'WebSocket', arrivals: 3, boundMs: STREAM_HEAD_MS, answerDue: true });
   const target = `http://${host}:${port}/do/${fault}/0/0`;

@@ -1,7 +1,7 @@
 /**
  * `npm run soak`: the sidecar as a process of its own under mixed load, with faults at the vendors and at itself, for a
  * bounded time; what it promises is looked at throughout. Prints every violation with its evidence, and a table at the end;
- * exit code 1 if there was one. `--seconds N` (600), `--seed S` (another one each time): what callers, vendors and the weather
+ * exit code 1 if there was one. `--seconds N` (600), `--seed S` (another one each time): what callers, vendors and faults
  * do is decided by the seed, when they do it also by the machine.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,16 +13,16 @@ import { readOptions, wrongUsage } from '../support/options.ts';
 import { until } from '../support/until.ts';
 import { Audit } from './audit.ts';
 import { configurationText, KNOBS } from './configuration.ts';
-import { Crowd } from './crowd.ts';
 import { FairClock } from './fair-clock.ts';
+import { FaultInjector } from './fault-injector.ts';
 import { Ledger } from './ledger.ts';
 import { Limits } from './limits.ts';
 import { printProgress, printTable } from './report.ts';
 import { SoakedSidecar } from './soaked-sidecar.ts';
-import { openStreet } from './street.ts';
 import { Tally } from './tally.ts';
+import { openVendors } from './vendors.ts';
 import { Violations } from './violations.ts';
-import { Weather } from './weather.ts';
+import { Workload } from './workload.ts';
 import { pause } from './world.ts';
 
 const USAGE = 'npm run soak -- [--seconds 600] [--seed S]';
@@ -59,14 +59,14 @@ const violations = new Violations(
 );
 const ledger = new Ledger(clock, violations);
 const faults = new Tally();
-const street = await openStreet(certificates, ledger, faults);
+const vendors = await openVendors(certificates, ledger, faults);
 const places = { folder, ca: join(folder, 'ca.pem'), bundle: join(folder, 'bundle.pem') };
 writeFileSync(places.ca, certificates.ca);
 const names = {
-  addresses: Object.fromEntries(street.all.map(({ host, options }) => [host, options.address])),
+  addresses: Object.fromEntries(vendors.all.map(({ host, options }) => [host, options.address])),
   faults: {},
 };
-const sidecar = new SoakedSidecar(folder, configurationText(street, places, KNOBS), names);
+const sidecar = new SoakedSidecar(folder, configurationText(vendors, places, KNOBS), names);
 await until(
   () => sidecar.exit !== null || readFileSync(sidecar.logPath, 'utf8').includes('"msg":"ready"'),
   'the sidecar to be ready',
@@ -78,23 +78,23 @@ sidecar.port = Number(ready[1]);
 sidecar.adminPort = Number(ready[2]);
 
 const agent = new Agent({ keepAlive: true, maxSockets: 400, maxFreeSockets: 60 });
-const world = { ledger, street, sidecar, certificates, bundle: readFileSync(places.bundle, 'utf8'), agent };
-const limits = new Limits(street, KNOBS, violations);
-const weather = new Weather(world, limits, places, names, faults, seed);
+const world = { ledger, vendors, sidecar, certificates, bundle: readFileSync(places.bundle, 'utf8'), agent };
+const limits = new Limits(vendors, KNOBS, violations);
+const injector = new FaultInjector(world, limits, places, names, faults, seed);
 const messages = new Tally();
-const audit = new Audit(sidecar, ledger, limits, weather, messages, seconds * WARM_UP_SHARE * 1_000);
+const audit = new Audit(sidecar, ledger, limits, injector, messages, seconds * WARM_UP_SHARE * 1_000);
 audit.begin();
-const crowd = new Crowd(world, seed);
-weather.begin();
+const workload = new Workload(world, seed);
+injector.begin();
 const progress = setInterval(() => printProgress(clock, ledger, faults, sidecar), PROGRESS_MS);
 
 await Promise.race([pause(seconds * 1_000), sidecar.ended()]);
-await weather.end();
-await crowd.stop();
+await injector.end();
+await workload.stop();
 agent.destroy();
 await audit.end();
 clearInterval(progress);
-await street.close();
+await vendors.close();
 clock.end();
 printTable({ seconds, seed, clock, ledger, faults, limits, audit });
 keep = violations.total > 0;

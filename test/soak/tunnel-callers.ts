@@ -6,7 +6,7 @@ import { call } from './call.ts';
 import { MOST_ATTEMPTS, TOTAL_MS } from './configuration.ts';
 import { scriptOf } from './http1-callers.ts';
 import type { Ticket } from './ledger.ts';
-import type { VendorName } from './street.ts';
+import type { VendorName } from './vendors.ts';
 import type { Turn, World } from './world.ts';
 
 interface Tunnel {
@@ -73,7 +73,7 @@ async function inside(
   logged: boolean,
 ): Promise<void> {
   const { world, chance } = turn;
-  const { host, port } = world.street.vendors[vendor];
+  const { host, port } = world.vendors.byName[vendor];
   const posted = chance.yes(0.4);
   const arrivals = posted || !logged ? 1 : MOST_ATTEMPTS;
   await call({
@@ -96,7 +96,7 @@ const tlsTunnel =
   (kind: string, vendor: VendorName, logged: boolean) =>
   async (turn: Turn): Promise<void> => {
     const { world } = turn;
-    const { host, port } = world.street.vendors[vendor];
+    const { host, port } = world.vendors.byName[vendor];
     const tunnel = await ask(world, `CONNECT, ${kind}`, `${host}:${port}`);
     if (tunnel === null) return;
     const tls = await secure(tunnel, host, logged ? world.bundle : world.certificates.ca);
@@ -112,7 +112,7 @@ export const intercepted = tlsTunnel('intercept', 'claims', true);
 
 export async function plainTunnel(turn: Turn): Promise<void> {
   const { world, chance } = turn;
-  const { host, port } = world.street.vendors.desk;
+  const { host, port } = world.vendors.byName.desk;
   const tunnel = await ask(world, 'CONNECT, plain HTTP', `${host}:${port}`);
   if (tunnel === null) return;
   for (let left = 1 + chance.below(3); left > 0 && tunnel.socket.writable; left--)

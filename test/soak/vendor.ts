@@ -1,9 +1,9 @@
 /**
  * What all vendors of a soak have in common: a door that can be shut and opened again at the same place, a
- * certificate that can be exchanged, the weather, and what a request asks for.
+ * certificate that can be exchanged, a fault for every request, and what a request asks for.
  *
  * The path of a request is a script, `/do/<fault>.<fault>/<bytes>/<delay in ms>`: the first fault is for its first arrival,
- * the second for the second, and so on. Bad weather comes before the script.
+ * the second for the second, and so on. A standing fault comes before the script.
  */
 import { once } from 'node:events';
 import type { AddressInfo, Server, Socket } from 'node:net';
@@ -45,8 +45,8 @@ export function reset(socket: Socket): void {
 
 export abstract class VendorDoor {
   readonly options: VendorOptions;
-  /** A fault that is done to every request; null: fair weather. */
-  weather: string | null = null;
+  /** Done to every request; null: what the request asks for. */
+  standingFault: string | null = null;
   /** Every connection is reset as soon as it is there. */
   slamming = false;
   port = 0;
@@ -112,7 +112,7 @@ export abstract class VendorDoor {
   /** `times`: which arrival of this exchange it is. */
   protected script(path: string, times: number): Script {
     const [, , faults = '', bytes = '0', delay = '0'] = path.split('/');
-    const fault = this.weather ?? faults.split('.')[times - 1] ?? 'none';
+    const fault = this.standingFault ?? faults.split('.')[times - 1] ?? 'none';
     if (fault !== 'none') this.options.faults.add(fault);
     return { fault, bytes: Number(bytes), delayMs: Number(delay) };
   }

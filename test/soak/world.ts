@@ -5,11 +5,11 @@ import type { Chance } from '../fuzz/chance.ts';
 import type { Certificates } from '../support/certificates.ts';
 import type { Ledger } from './ledger.ts';
 import type { SoakedSidecar } from './soaked-sidecar.ts';
-import type { Street } from './street.ts';
+import type { Vendors } from './vendors.ts';
 
 export interface World {
   readonly ledger: Ledger;
-  readonly street: Street;
+  readonly vendors: Vendors;
   readonly sidecar: SoakedSidecar;
   readonly certificates: Certificates;
   /** What those trust whose TLS ends in the sidecar. */

@@ -24,13 +24,17 @@ const SECURE: readonly VendorName[] = ['quotes', 'claims', 'vault', 'grid'];
 
 export type Vendor = Http1Vendor | Http2Vendor;
 
-export interface Street {
-  readonly vendors: Readonly<Record<VendorName, Vendor>>;
+export interface Vendors {
+  readonly byName: Readonly<Record<VendorName, Vendor>>;
   readonly all: readonly Vendor[];
   close(): Promise<void>;
 }
 
-export async function openStreet(certificates: Certificates, ledger: Ledger, faults: Tally): Promise<Street> {
+export async function openVendors(
+  certificates: Certificates,
+  ledger: Ledger,
+  faults: Tally,
+): Promise<Vendors> {
   const vendors: Partial<Record<VendorName, Vendor>> = {};
   for (const [index, name] of NAMES.entries()) {
     const options = {
@@ -47,7 +51,7 @@ export async function openStreet(certificates: Certificates, ledger: Ledger, fau
   }
   const all = NAMES.map((name) => vendors[name] as Vendor);
   return {
-    vendors: vendors as Record<VendorName, Vendor>,
+    byName: vendors as Record<VendorName, Vendor>,
     all,
     close: async () => {
       await Promise.all(all.map((vendor) => vendor.close()));

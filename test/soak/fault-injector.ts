@@ -1,15 +1,15 @@
 /**
- * What happens to vendors and to the sidecar beside what every request asks for: a shuffled deck of troubles, one after the
- * other, so that each kind comes round before any comes again. Trouble at a vendor lasts a while, beside others; trouble at
- * the sidecar is over before the next.
+ * Faults of the vendors and of the sidecar beside those that requests ask for: a shuffled deck, one after the other, so
+ * that each kind comes round before any comes again. A fault of a vendor lasts a while, beside others; one of the sidecar
+ * is over before the next.
  */
 import { Chance } from '../fuzz/chance.ts';
 import { configurationText, INVALID_TEXTS, KNOBS, type Knobs, type Places } from './configuration.ts';
 import { burst, pressure } from './http1-callers.ts';
 import type { Limits } from './limits.ts';
 import type { Names } from './soaked-sidecar.ts';
-import type { Vendor } from './street.ts';
 import type { Tally } from './tally.ts';
+import type { Vendor } from './vendors.ts';
 import { pause, type World } from './world.ts';
 
 const STOP_MS = 1_000;
@@ -34,18 +34,18 @@ const SCRIPTED_HTTP1 = [
   'status-429-retry-after',
 ] as const;
 
-type Trouble = (chance: Chance) => Promise<void>;
+type Fault = (chance: Chance) => Promise<void>;
 
-export class Weather {
+export class FaultInjector {
   readonly #world: World;
   readonly #limits: Limits;
   readonly #places: Places;
   readonly #faults: Tally;
   readonly #names: Names;
   readonly #chance: Chance;
-  readonly #deck: readonly Trouble[];
+  readonly #deck: readonly Fault[];
   readonly #lasting = new Set<Promise<void>>();
-  readonly #troubled = new Set<Vendor>();
+  readonly #faulty = new Set<Vendor>();
   #knobs: Knobs = KNOBS;
   #going = true;
   #done: Promise<void> = Promise.resolve();
@@ -61,8 +61,8 @@ export class Weather {
     this.#names = names;
     this.#faults = faults;
     this.#chance = new Chance(seed);
-    const reload: Trouble = (chance) => this.#reload(chance);
-    const invalid: Trouble = (chance) => this.#invalid(chance);
+    const reload: Fault = (chance) => this.#reload(chance);
+    const invalid: Fault = (chance) => this.#invalid(chance);
     this.#deck = [
       ...SCRIPTED.map((kind) => this.#scripted(kind, () => true)),
       ...SCRIPTED_HTTP1.map((kind) => this.#scripted(kind, ({ name }) => name !== 'grid')),
@@ -116,7 +116,7 @@ export class Weather {
     this.#done = this.#run();
   }
 
-  /** Fair weather, the names and the configuration of the beginning. */
+  /** No faults, the names and the configuration of the beginning. */
   async end(): Promise<void> {
     this.#going = false;
     await this.#done;
@@ -126,10 +126,10 @@ export class Weather {
 
   async #run(): Promise<void> {
     while (this.#going) {
-      for (const trouble of shuffled(this.#deck, this.#chance)) {
+      for (const fault of shuffled(this.#deck, this.#chance)) {
         await pause(150 + this.#chance.below(700));
         if (!this.#going || this.#world.sidecar.exit !== null) return;
-        await trouble(this.#chance);
+        await fault(this.#chance);
       }
     }
   }
@@ -139,34 +139,34 @@ export class Weather {
     fits: (vendor: Vendor) => boolean,
     begin: (vendor: Vendor) => unknown,
     end: (vendor: Vendor) => unknown,
-  ): Trouble {
+  ): Fault {
     return async (chance) => {
-      const free = this.#world.street.all.filter((vendor) => fits(vendor) && !this.#troubled.has(vendor));
+      const free = this.#world.vendors.all.filter((vendor) => fits(vendor) && !this.#faulty.has(vendor));
       const ms = 200 + chance.below(1_800);
       if (free.length === 0) return;
       const vendor = chance.one(free);
-      this.#troubled.add(vendor);
+      this.#faulty.add(vendor);
       this.#faults.add(kind);
       await begin(vendor);
       const lasting = pause(ms).then(async () => {
         await end(vendor);
-        this.#troubled.delete(vendor);
+        this.#faulty.delete(vendor);
         this.#lasting.delete(lasting);
       });
       this.#lasting.add(lasting);
     };
   }
 
-  #scripted(kind: string, fits: (vendor: Vendor) => boolean): Trouble {
+  #scripted(kind: string, fits: (vendor: Vendor) => boolean): Fault {
     return this.#lasts(
-      `weather: ${kind}`,
+      `every request: ${kind}`,
       fits,
-      (vendor) => (vendor.weather = kind),
-      (vendor) => (vendor.weather = null),
+      (vendor) => (vendor.standingFault = kind),
+      (vendor) => (vendor.standingFault = null),
     );
   }
 
-  #named(kind: string): Trouble {
+  #named(kind: string): Fault {
     return this.#lasts(
       `name ${kind}`,
       () => true,
@@ -270,7 +270,7 @@ export class Weather {
   }
 
   #text(knobs: Knobs): string {
-    return configurationText(this.#world.street, this.#places, knobs);
+    return configurationText(this.#world.vendors, this.#places, knobs);
   }
 }
 

@@ -41,7 +41,7 @@ const SHARES: readonly (readonly [(turn: Turn) => Promise<void>, number])[] = [
 ];
 const WHEEL = SHARES.flatMap(([kind, share]) => Array.from({ length: share }, () => kind));
 
-export class Crowd {
+export class Workload {
   readonly #world: World;
   readonly #workers: Promise<void>[];
   #going = true;
