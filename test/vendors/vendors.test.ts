@@ -121,14 +121,16 @@ test('a flaky vendor fails its share, the same ones with the same seed', async (
 });
 
 test('a rate-limiting vendor says 429 with Retry-After beyond its rate, and counts who does not wait', async (t) => {
-  const vendor = await start(t, 'rate-limiting,rate=1,burst=3,latencyMs=0,spreadMs=0');
+  const vendor = await start(t, 'rate-limiting,rate=0.01,burst=3,latencyMs=0,spreadMs=0');
   const answers: Answer[] = [];
   for (let i = 0; i < 5; i++) answers.push(await ask(vendor.url));
   assert.deepEqual(
     answers.map(({ status }) => status),
     [200, 200, 200, 429, 429],
   );
-  assert.equal(answers[3]?.headers['retry-after'], '1');
+  // A hundred seconds for a token, less what has passed.
+  const retryAfterS = Number(answers[3]?.headers['retry-after']);
+  assert.ok(retryAfterS > 60 && retryAfterS <= 100, `${retryAfterS}`);
   assert.equal(vendor.snapshot().requests.limited, 2);
   assert.equal(vendor.snapshot().requests.early, 1);
 });
@@ -157,7 +159,7 @@ test('a vendor that is not JSON sends a page of HTML with 200', async (t) => {
 });
 
 test('a long tail is slow for its share', async (t) => {
-  const vendor = await start(t, 'long-tail,tailShare=0.1,tailMs=300,latencyMs=1,spreadMs=0');
+  const vendor = await start(t, 'long-tail,tailShare=0.1,tailMs=1000,latencyMs=1,spreadMs=0');
   const took = await Promise.all(
     Array.from({ length: 60 }, async () => {
       const before = performance.now();
@@ -165,7 +167,7 @@ test('a long tail is slow for its share', async (t) => {
       return performance.now() - before;
     }),
   );
-  const slow = took.filter((ms) => ms >= 299).length;
+  const slow = took.filter((ms) => ms >= 999).length;
   assert.ok(slow >= 1 && slow <= 18, `${slow} of 60`);
 });
 
