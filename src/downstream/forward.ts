@@ -272,7 +272,7 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
   /** Once upstream is done nobody else watches a caller that does not read the rest. */
   #boundFlush(): void {
     const response = this.#response;
-    if (response.writableLength === 0 || response.writableFinished) return;
+    if (response.writableLength === 0 || response.writableFinished || this.#flushTimer !== null) return;
     let { idleMs } = this.exchange.route.policy.timeouts;
     if (this.#isLast) idleMs = Math.min(idleMs, LAST_ANSWER_MS);
     this.exchange.pending = this;
@@ -287,7 +287,7 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
   }
 
   lagging(): void {
-    if (!this.exchange.finished && this.#flushTimer === null) this.#boundFlush();
+    if (!this.exchange.finished) this.#boundFlush();
   }
 
   // Who owes bytes
@@ -369,9 +369,9 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
     const body = this.request.method === 'HEAD' ? '' : reply.body;
     response.writeHead(reply.status, reply.statusText, reply.headers, body === '');
     this.exchange.responseBytes += body.length;
-    response.end(body === '' ? undefined : body);
     // A stream takes nothing else along.
     this.#isLast = closes && this.request.http2 !== true;
+    response.end(body === '' ? undefined : body);
     this.#boundFlush();
   }
 

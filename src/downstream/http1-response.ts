@@ -32,7 +32,10 @@ type Framing = 'none' | 'length' | 'chunked' | 'close';
 
 const NO_PIECES: Buffer[] = [];
 
-/** Answers that are here whole. */
+/** With more than this no more is taken until the end of the turn; bytes. */
+const HELD_BYTES = 131_072;
+
+/** Those that have something to write. */
 const answers = new TurnEnd<Http1Response>((response) => response.writeDue());
 
 export class Http1Response implements CallerResponse {
@@ -49,12 +52,13 @@ export class Http1Response implements CallerResponse {
   #framing: Framing = 'none';
   /** The head, until it goes out. */
   #head = '';
-  #holding = false;
   #pieces = NO_PIECES;
   #heldBytes = 0;
   #trailers = '';
-  /** The whole answer, until the end of the turn. */
-  #due: Buffer | string | null = null;
+  /** What is held goes out at the end of the turn. */
+  #waits = false;
+  /** More is held than there should be: whoever brings it has been told to stop. */
+  #hasTooMuch = false;
   #ended = false;
   #closed = false;
 
@@ -99,12 +103,11 @@ export class Http1Response implements CallerResponse {
     }
     if (!named) more += this.last ? 'Connection: close\r\n' : this.#home.keepAliveFields;
     this.#head = writeHead(`HTTP/1.1 ${status} ${statusText}`, headers, more);
-    this.#holding = true;
     this.headersSent = true;
   }
 
   flush(): void {
-    if (this.#holding) this.#release('');
+    this.#putOff();
   }
 
   writeContinue(): void {
@@ -121,28 +124,13 @@ export class Http1Response implements CallerResponse {
     const socket = this.#socket;
     // An empty chunk would be the last.
     if (this.#framing === 'none' || chunk.length === 0 || socket.destroyed) return true;
-    if (this.#holding) {
-      if (this.#pieces === NO_PIECES) this.#pieces = [chunk];
-      else this.#pieces.push(chunk);
-      this.#heldBytes += chunk.length;
-      return true;
-    }
-    if (this.#framing !== 'chunked') return socket.write(chunk);
-    const line = chunkLine(chunk.length);
-    if (chunk.length <= COPIED_BYTES) {
-      const bytes = Buffer.allocUnsafe(line.length + chunk.length + 2);
-      bytes.write(line, 'latin1');
-      bytes.set(chunk, line.length);
-      bytes[bytes.length - 2] = 0x0d;
-      bytes[bytes.length - 1] = 0x0a;
-      return socket.write(bytes);
-    }
-    socket.cork();
-    socket.write(line, 'latin1');
-    socket.write(chunk);
-    const wanted = socket.write('\r\n', 'latin1');
-    socket.uncork();
-    return wanted;
+    if (this.#pieces === NO_PIECES) this.#pieces = [chunk];
+    else this.#pieces.push(chunk);
+    this.#heldBytes += chunk.length;
+    this.#putOff();
+    if (this.#heldBytes <= HELD_BYTES) return !socket.writableNeedDrain;
+    this.#hasTooMuch = true;
+    return false;
   }
 
   addTrailers(trailers: readonly string[]): void {
@@ -161,31 +149,32 @@ export class Http1Response implements CallerResponse {
         this.#heldBytes = body.length;
       }
     }
-    const tail = this.#framing === 'chunked' ? `0\r\n${this.#trailers}\r\n` : '';
-    if (this.#holding) this.#release(tail);
-    else if (tail !== '') socket.write(tail, 'latin1');
-    if (this.#due !== null && !this.last) {
-      answers.add(this);
-      return;
-    }
     // The connection may be closed in this very turn.
-    this.#write();
-    this.#settle();
+    if (this.last) this.#writeAll();
+    else this.#putOff();
   }
 
+  #putOff(): void {
+    if (this.#waits) return;
+    this.#waits = true;
+    answers.add(this);
+  }
+
+  /** At the end of the turn. */
   writeDue(): void {
-    const socket = this.#socket;
-    if (socket.destroyed) return;
-    this.#write();
-    this.#settle();
-    if (!this.#closed) this.owner?.lagging();
+    if (!this.#waits || this.#socket.destroyed) return;
+    this.#writeAll();
+    if (this.#ended && !this.#closed) this.owner?.lagging();
   }
 
-  #write(): void {
-    const due = this.#due;
-    this.#due = null;
-    if (typeof due === 'string') this.#socket.write(due, 'latin1');
-    else if (due !== null) this.#socket.write(due);
+  #writeAll(): void {
+    this.#waits = false;
+    const wanted = this.#release();
+    if (this.#ended) this.#settle();
+    else if (this.#hasTooMuch) {
+      this.#hasTooMuch = false;
+      if (wanted) this.owner?.drained();
+    }
   }
 
   #settle(): void {
@@ -198,9 +187,10 @@ export class Http1Response implements CallerResponse {
   destroy(): void {
     const socket = this.#socket;
     if (socket.destroyed) return;
-    this.flush();
-    const isWhole = this.#due !== null;
-    this.#write();
+    let isWhole = this.#ended && this.#waits;
+    if (this.#waits || this.#head !== '') this.#release();
+    this.#waits = false;
+    if (socket.writableLength > 0) isWhole = false;
     // A FIN may be taken for the end: where only the connection's end tells it, and by clients that look at no length.
     if (this.headersSent && this.#framing !== 'none' && !isWhole) resetSocket(socket);
     else socket.destroy();
@@ -213,22 +203,21 @@ export class Http1Response implements CallerResponse {
     this.owner?.closed();
   }
 
-  /** Everything that was held, in one piece where that is not too large: with the end it is put off. */
-  #release(tail: string): void {
+  /** Writes everything that is held, in one piece where that is not too large; false: the caller is slow to take it. */
+  #release(): boolean {
     const socket = this.#socket;
     const head = this.#head;
     const pieces = this.#pieces;
     const bytes = this.#heldBytes;
-    this.#holding = false;
     this.#head = '';
     this.#pieces = NO_PIECES;
     this.#heldBytes = 0;
-    if (bytes === 0) {
-      this.#due = tail === '' ? head : head + tail;
-      if (!this.#ended) this.#write();
-      return;
-    }
     const chunked = this.#framing === 'chunked';
+    const tail = chunked && this.#ended ? `0\r\n${this.#trailers}\r\n` : '';
+    if (bytes === 0) {
+      const text = tail === '' ? head : head + tail;
+      return text === '' || socket.write(text, 'latin1');
+    }
     // What is here is one chunk, in however many pieces it came.
     const front = chunked ? head + chunkLine(bytes) : head;
     const back = chunked ? `\r\n${tail}` : tail;
@@ -240,15 +229,14 @@ export class Http1Response implements CallerResponse {
         at += piece.length;
       }
       if (back !== '') out.write(back, at, 'latin1');
-      this.#due = out;
-      if (!this.#ended) this.#write();
-      return;
+      return socket.write(out);
     }
     socket.cork();
-    socket.write(front, 'latin1');
+    if (front !== '') socket.write(front, 'latin1');
     for (const piece of pieces) socket.write(piece);
     if (back !== '') socket.write(back, 'latin1');
     socket.uncork();
+    return !socket.writableNeedDrain;
   }
 
   #finish(): void {

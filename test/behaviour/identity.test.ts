@@ -159,7 +159,7 @@ test('no secret of a request or a response is in any line', () =>
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
     const raws = [
       `GET http://user:${canary}@127.0.0.1:${origin.port}/ HTTP/1.1\r\nHost: x\r\n\r\n`,
-      `GET /origin-form${query} HTTP/1.1\r\nHost: x\r\n\r\n`,
+      `GET /origin-form${query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
       `GET ${origin.url}/${query}#${canary} HTTP/1.1\r\nHost: x\r\n\r\n`,
       `GET ${origin.url}/${query} HTTP/1.1\r\nHost: x\r\nBad ${canary}: x\r\n\r\n`,
       `CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: x\r\n${lines.join('\r\n')}\r\n\r\n${canary}`,
