@@ -63,7 +63,7 @@ export async function profileLoad(
 }
 
 /** Only what was sampled between two moments. */
-function summarise(
+export function summarise(
   { nodes, startTime, samples, timeDeltas }: CpuProfile,
   from: number,
   to: number,
@@ -89,6 +89,7 @@ function summarise(
     busy += delta;
     const file = fileOf(frame.url, frame.functionName);
     const place = frame.url === '' ? callerOf(id) : `  ${file}:${frame.lineNumber + 1}`;
+    add(files, file, delta);
     add(functions, `${frame.functionName || '(anonymous)'}${place}`, delta);
   }
   for (const map of [files, functions]) for (const [key, value] of map) map.set(key, value / busy);
