@@ -3,10 +3,10 @@
  * versions, and whether HTTP/2 is offered. Connections of different profiles are never shared.
  *
  * Rules: a secure context is made once per profile and not per connection, for it costs more than a
- * handshake's bookkeeping; that of the roots alone with the first connection, or ahead of it where routes speak of TLS. Its files are looked at again and again, by content, for a file can be exchanged
- * in too many ways to be told of each; what has changed counts for new connections once all of it fits
- * together, and until then what was good stays. It knows no sockets, no log and no metrics: who owns the
- * profiles is told.
+ * handshake's bookkeeping; that of the roots alone with the first connection, or ahead of it where routes speak of
+ * TLS. Its files are looked at again and again, by content, for a file can be exchanged in too many ways to be told
+ * of each; what has changed counts for new connections once all of it fits together, and until then what was good
+ * stays. It knows no sockets, no log and no metrics: who owns the profiles is told.
  */
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';

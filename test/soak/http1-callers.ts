@@ -1,4 +1,7 @@
-/** Callers that speak HTTP/1.1 to the sidecar: in absolute form, by prefix, with bodies small and large, streams, and some that leave. */
+/**
+ * Callers that speak HTTP/1.1 to the sidecar: in absolute form, by prefix, with bodies small and large, streams, and some
+ * that leave.
+ */
 import type { OutgoingHttpHeaders, RequestOptions } from 'node:http';
 import type { Chance } from '../fuzz/chance.ts';
 import { call } from './call.ts';
