@@ -132,6 +132,8 @@ export class Http1Caller implements PlaceHolder, ResponseHome {
   end(): void {
     this.#ended = true;
     try {
+      // What it has asked for is decided: the connection ends behind that.
+      if (this.#response?.isDue) return;
       if (this.#state === EXCHANGE) this.#left();
       else if ((this.#state === HEAD || this.#state === PREFACE) && this.#kept === null) this.#endOfHeads();
       else if (this.#state !== GONE && this.#kept === null && !this.socket.writableEnded) this.socket.end();

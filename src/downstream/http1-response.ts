@@ -75,6 +75,11 @@ export class Http1Response implements CallerResponse {
     return this.#socket.writableLength;
   }
 
+  /** It is whole, and goes out at the end of this turn, whether or not its caller has anything more to say. */
+  get isDue(): boolean {
+    return this.#ended && this.#waits;
+  }
+
   writeHead(status: number, statusText: string, headers: readonly string[], empty = false): void {
     if (status < 200 || status > 999) throw new UnsafeField('a status that is no final one');
     // Its caller would otherwise begin another request on a connection that is about to end.

@@ -314,3 +314,21 @@ class FullBacklog {
     await this.#worker.terminate();
   }
 }
+
+test('an answer that has been decided reaches a caller that says with a FIN that it has nothing more to ask', () =>
+  stage('access: { default: deny }', async (cast) => {
+    const caller = await cast.raw(2);
+    // The FIN is seen while the second answer waits for the end of its turn.
+    caller.write(get('http://denied.test').repeat(2));
+    caller.socket.end();
+    await caller.untilEnd();
+    assert.equal(caller.received.match(/^HTTP\/1\.1 403 /gm)?.length, 2);
+    await until(() => cast.sidecar.exchanges.length === 2, 'both lines');
+    assert.deepEqual(
+      cast.sidecar.exchanges.map(({ outcome, status }) => [outcome, status]),
+      [
+        ['refused', 403],
+        ['refused', 403],
+      ],
+    );
+  }));
