@@ -149,6 +149,8 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
   /** We closed the connection, and not the caller. */
   #wasCut = false;
   #flushTimer: NodeJS.Timeout | null = null;
+  /** Bytes that the caller had not taken when it was last looked at. */
+  #untaken = 0;
 
   constructor(
     exchange: Exchange,
@@ -272,14 +274,16 @@ export class Forwarding implements ResponseSink, ResponseOwner, InformationalSin
   /** Once upstream is done nobody else watches a caller that does not read the rest. */
   #boundFlush(): void {
     const response = this.#response;
-    if (response.writableLength === 0 || response.writableFinished || this.#flushTimer !== null) return;
+    if (response.writableLength === 0 || response.writableFinished) return;
+    this.#untaken = response.writableLength;
+    // What was held until the end of the turn is no sign that the caller stands still.
+    if (this.#flushTimer !== null) return;
     let { idleMs } = this.exchange.route.policy.timeouts;
     if (this.#isLast) idleMs = Math.min(idleMs, LAST_ANSWER_MS);
     this.exchange.pending = this;
-    let left = response.writableLength;
     const watch = (): void => {
-      if (response.writableLength < left) {
-        left = response.writableLength;
+      if (response.writableLength < this.#untaken) {
+        this.#untaken = response.writableLength;
         this.#flushTimer?.refresh();
       } else this.#cut(new OutriggerError('caller_stalled', `after ${idleMs} ms`));
     };
