@@ -222,7 +222,7 @@ function decoded(segment: string): string | null {
 export function listOf(table: Endpoints): string {
   return [...table]
     .flatMap(([path, { about, methods }]) =>
-      [...methods.keys()].map((method) => `${method} ${path.padEnd(18)} ${about}`),
+      [...methods.keys()].map((method) => `${`${method} ${path}`.padEnd(24)} ${about}`),
     )
     .join('\n');
 }

@@ -81,6 +81,8 @@ function named(loaded: Loaded): Map<string, Named> {
   const found = new Map<string, Named>();
   for (const value of effectiveValues(loaded).values.values()) {
     const [list, index, third] = value.path;
+    // No routes, or no clients: those of the other side are told of by name.
+    if ((list === 'routes' || list === 'clients') && index === undefined) continue;
     const isItem = (list === 'routes' || list === 'clients') && typeof index === 'number';
     const name = isItem ? config[list][index]?.name : undefined;
     const key = name === undefined ? value.key : value.key.replace(/^(\w+)\[\d+\]/, `$1[${name}]`);

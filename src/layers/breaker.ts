@@ -31,7 +31,10 @@ export function breaker<R>(policy: BreakerPolicy): Layer<R> {
     const permit = circuit.tryAcquire();
     if (!permit) {
       const seconds = Math.max(1, Math.ceil(circuit.retryAfterMs / 1_000));
-      return rejected(new OutriggerError('circuit_open', origin.key, seconds));
+      const detail = circuit.forced
+        ? `${origin.key}: opened by an operator, until set otherwise`
+        : origin.key;
+      return rejected(new OutriggerError('circuit_open', detail, seconds));
     }
     exchange.attempt.observe(new Ear(permit));
     return next(exchange);

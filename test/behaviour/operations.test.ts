@@ -63,7 +63,9 @@ test("an operator's word about a circuit holds until it is taken back", () =>
     assert.deepEqual(await statuses(1), [500]);
     const opened = await ask(cast, circuit, { state: 'open' });
     assert.deepEqual([opened.status, JSON.parse(opened.body).circuit], [200, 'open']);
-    assert.deepEqual(await statuses(1), [503]);
+    const refused = await cast.call(origin.url);
+    assert.equal(refused.status, 503);
+    assert.match(refused.text, /"detail":"[^"]*: opened by an operator, until set otherwise"/);
     assert.equal(JSON.parse((await ask(cast, circuit, { state: 'closed' })).body).circuit, 'closed');
     assert.deepEqual(await statuses(4), [500, 500, 500, 500]);
     assert.equal(JSON.parse((await ask(cast, circuit, { state: 'auto' })).body).circuit, 'closed');

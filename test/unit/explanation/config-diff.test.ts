@@ -34,6 +34,13 @@ test('routes are told by name: added, removed, moved, and what changed in those 
   ]);
 });
 
+test('the first route and the last client are told by name alone', () => {
+  assert.deepEqual(linesOf('clients: [{ name: a, addresses: [10.0.0.1/32] }]', 'routes: [{ name: b }]'), [
+    '+ route b (1.yaml:1)',
+    '- client a (0.yaml:1)',
+  ]);
+});
+
 test('what routes inherit is told once, with the routes that inherit it', () => {
   const routes = 'routes: [{ name: a }, { name: b, policy: { timeouts: { head: 1s } } }, { name: c }]';
   assert.deepEqual(linesOf(routes, `policy: { timeouts: { head: 5s } }\n${routes}`), [
