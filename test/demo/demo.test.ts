@@ -18,9 +18,9 @@ const MARK = 'DEMO_MARK';
 class Demo extends OutriggerProcess {
   readonly mark: string;
 
-  constructor(t: TestContext, ...args: string[]) {
+  constructor(t: TestContext, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const mark = randomUUID();
-    super(t, args, { env: { [MARK]: mark }, program: [process.execPath, DEMO] });
+    super(t, args, { env: { ...env, [MARK]: mark }, program: [process.execPath, DEMO] });
     this.mark = mark;
   }
 
@@ -49,7 +49,7 @@ class Demo extends OutriggerProcess {
 
 test('while a vendor hangs the pool of the service is its end, and with the sidecar it is not', async (t) => {
   const out = folder(t);
-  const demo = new Demo(t, '--seconds', '10', '--out', out);
+  const demo = new Demo(t, ['--seconds', '10', '--out', out]);
   const { code } = await demo.end(90_000);
   assert.ok(code === 0 || code === 1, `${code}: ${demo.stdout}${demo.stderr}`);
   const { direct, sidecar } = JSON.parse(readFileSync(join(out, 'figures.json'), 'utf8'));
@@ -69,7 +69,7 @@ test('while a vendor hangs the pool of the service is its end, and with the side
 });
 
 test('with --keep all of it stays, to be tried as the demo says, until it is ended', async (t) => {
-  const demo = new Demo(t, '--seconds', '3', '--keep', '--out', folder(t));
+  const demo = new Demo(t, ['--seconds', '3', '--keep', '--out', folder(t)]);
   await demo.says('until Ctrl-C');
   const [, control = ''] = / -d hanging (\S+)/.exec(demo.stdout) ?? [];
   const [, admin = ''] = /(http\S+)\/origins/.exec(demo.stdout) ?? [];
@@ -92,7 +92,7 @@ test('with --keep all of it stays, to be tried as the demo says, until it is end
 });
 
 test('ended in the middle of a run it leaves nothing behind', async (t) => {
-  const demo = new Demo(t, '--out', folder(t));
+  const demo = new Demo(t, ['--out', folder(t)]);
   await demo.says('warming up');
   assert.ok(demo.processes.length >= 3, 'itself, the vendors and the service');
   demo.signal('SIGTERM');
@@ -100,8 +100,18 @@ test('ended in the middle of a run it leaves nothing behind', async (t) => {
   assert.deepEqual(demo.processes, []);
 });
 
+test('a folder of which nobody has been told goes with it', async (t) => {
+  const temporary = folder(t);
+  const demo = new Demo(t, [], { TMPDIR: temporary });
+  await demo.says('warming up');
+  assert.equal(readdirSync(temporary).length, 1);
+  demo.signal('SIGINT');
+  assert.equal((await demo.end()).code, 130);
+  assert.deepEqual(readdirSync(temporary), []);
+});
+
 test('killed it takes its processes with it', async (t) => {
-  const demo = new Demo(t, '--out', folder(t));
+  const demo = new Demo(t, ['--out', folder(t)]);
   await demo.says('warming up');
   demo.signal('SIGKILL');
   await demo.end();
@@ -114,7 +124,7 @@ test('a wrong argument ends it with exit code 2, before anything is started', as
     ['--second', '3'],
     ['--seconds', 'x', '--out', out],
   ]) {
-    const demo = new Demo(t, ...args);
+    const demo = new Demo(t, args);
     assert.equal((await demo.end()).code, 2);
     assert.match(demo.stderr, /second/);
   }

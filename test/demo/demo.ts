@@ -8,7 +8,7 @@
  * Exit codes: 0, the promises were kept; 1, one was not, or something failed; 2, wrong usage; 128 + n after signal n,
  * and nothing is left running.
  */
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -139,6 +139,9 @@ function report(results: readonly [Result, Result], { folder, configFile }: Play
   return promises.every(({ kept }) => kept);
 }
 
+/** A folder of ours of which nobody has been told yet. */
+let untold: string | null = null;
+
 const USAGE = 'npm run demo -- [--seconds 25] [--keep] [--config FILE] [--out FOLDER]';
 
 async function main(): Promise<number> {
@@ -151,6 +154,7 @@ async function main(): Promise<number> {
   const seconds = Number(values.seconds);
   if (!(seconds >= 3)) wrongUsage('--seconds is the length of a run, at least 3', USAGE);
   const folder = values.out ?? mkdtempSync(join(tmpdir(), 'outrigger-demo-'));
+  if (values.out === undefined) untold = folder;
   mkdirSync(folder, { recursive: true });
   console.log(
     `A service scores payments, 30 a second, with ${VENDORS.length} vendors behind it (${VENDORS.join(', ')}).\n` +
@@ -162,6 +166,7 @@ async function main(): Promise<number> {
   await first.end();
   const [sidecar, second] = await play('sidecar', stage);
   const kept = report([direct, sidecar], stage);
+  untold = null;
   if (values.keep) {
     console.log(exploration(stage.places, second, join(folder, 'sidecar.log')));
     console.log();
@@ -185,5 +190,8 @@ try {
 } finally {
   await endAll();
 }
-if (endedBy !== null) process.exit(codeOf(endedBy));
+if (endedBy !== null) {
+  if (untold !== null) rmSync(untold, { recursive: true, force: true });
+  process.exit(codeOf(endedBy));
+}
 process.exit();
