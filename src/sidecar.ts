@@ -546,8 +546,8 @@ export class Sidecar {
     const stopped = this.#listener.stop();
     const cut = new OutriggerError('draining');
     for (const exchange of this.#live) exchange.abort(cut);
-    // One turn of the event loop, so that the answers of what was cut get out.
-    await new Promise((resolve) => setImmediate(resolve));
+    // One turn of the event loop and what it puts off to its end, so that the answers of what was cut get out.
+    await new Promise((resolve) => setImmediate(() => setTimeout(resolve)));
     this.#listener.cut();
     // The last socket is closed before those who wait for its end are told of it.
     await Promise.race([Promise.all([stopped, this.#idle()]), sleep(CUT_MS, undefined, { ref: false })]);

@@ -332,3 +332,23 @@ test('an answer that has been decided reaches a caller that says with a FIN that
       ],
     );
   }));
+
+test('an answer that is decided while the sidecar stops is not lost', () =>
+  stage('access: { default: deny }', async (cast) => {
+    const caller = await cast.raw(2);
+    caller.write(get('http://denied.test'));
+    await caller.until((received) => received.includes('requestId'));
+    await new Promise<void>((resolve, reject) => {
+      // From a timer: the request is read before what the stop puts off to the end of the turn.
+      setTimeout(() => {
+        caller.write(get('http://denied.test'));
+        cast.sidecar.stop().then(resolve, reject);
+      });
+    });
+    await caller.untilEnd();
+    assert.equal(caller.received.match(/^HTTP\/1\.1 403 /gm)?.length, 2);
+    assert.deepEqual(
+      cast.sidecar.exchanges.map(({ outcome }) => outcome),
+      ['refused', 'refused'],
+    );
+  }));
