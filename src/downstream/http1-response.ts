@@ -75,9 +75,12 @@ export class Http1Response implements CallerResponse {
     return this.#socket.writableLength;
   }
 
-  /** It is whole, and goes out at the end of this turn, whether or not its caller has anything more to say. */
+  /**
+   * It is whole, and goes out at the end of this turn, whether or not its caller has anything more to say. Of what was
+   * written with TLS is told a turn later that it has gone out: by then the caller may have read it and left.
+   */
   get isDue(): boolean {
-    return this.#ended && this.#waits;
+    return this.#ended && (this.#waits || 'encrypted' in this.#socket);
   }
 
   writeHead(status: number, statusText: string, headers: readonly string[], empty = false): void {
