@@ -66,6 +66,8 @@ export class LineQueue {
     const lines = this.#lines;
     this.#length = 0;
     this.#lines = 0;
+    // The thread pool may still read what it was given.
+    this.#spare = null;
     if (!this.#descriptor.writeNow(bytes, LAST_MS)) this.#dropped += lines;
   };
 
