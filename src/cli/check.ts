@@ -3,14 +3,10 @@
  * vain, and starts nothing.
  */
 import { configFiles, type LoadOptions } from '../config/load.ts';
-import { ConfigError, formatProblem, formatWarning } from '../config/problem.ts';
-import { DONE, INVALID } from './exit-code.ts';
+import { formatWarning } from '../config/problem.ts';
+import { DONE } from './exit-code.ts';
 import { inspect } from './inspection.ts';
-
-/** Where lines go: standard output or standard error. */
-export interface Output {
-  write(text: string): unknown;
-}
+import { type Output, reportInvalid } from './invalid-configuration.ts';
 
 /**
  * Writes `ok: FILES` to `out`, or one line for each problem to `err`; warnings go there too, and change nothing.
@@ -26,9 +22,7 @@ export function check(
   try {
     for (const warning of inspect({ files, env, set }).warnings) err.write(`${formatWarning(warning)}\n`);
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
-    return INVALID;
+    return reportInvalid(error, err);
   }
   const names = configFiles(files, env);
   out.write(`ok: ${names.length === 0 ? 'no file, only defaults' : names.join(' ')}\n`);

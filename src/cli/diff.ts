@@ -9,12 +9,11 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { LoadedConfig } from '../config/assembly.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
-import { ConfigError, formatProblem } from '../config/problem.ts';
 import { diffConfigs, diffText, isSame } from '../explanation/config-diff.ts';
 import { Decider } from '../explanation/decider.ts';
 import { LogReplay, type ReplayReport, replayText } from '../explanation/log-replay.ts';
-import type { Output } from './check.ts';
 import { DIFFERENT, DONE, INVALID } from './exit-code.ts';
+import { type Output, reportInvalid } from './invalid-configuration.ts';
 
 export interface DiffOptions extends Omit<LoadOptions, 'files'> {
   /** Files, separated by `:`; '' is no file, only defaults. */
@@ -63,8 +62,7 @@ function load(names: string, options: Omit<LoadOptions, 'files'>, err: Output): 
     const { OUTRIGGER_CONFIG: _, ...env } = options.env;
     return loadConfig({ ...options, env, files: names.split(':').filter((name) => name !== '') });
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
+    reportInvalid(error, err);
     return null;
   }
 }

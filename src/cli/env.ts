@@ -2,10 +2,9 @@
 
 import { existsSync } from 'node:fs';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
-import { ConfigError, formatProblem } from '../config/problem.ts';
 import { applicationEnvironment, bundlePathOf } from './application-environment.ts';
-import type { Output } from './check.ts';
 import { DONE, INVALID } from './exit-code.ts';
+import { type Output, reportInvalid } from './invalid-configuration.ts';
 
 /** For a POSIX shell: nothing inside single quotes means anything but themselves. */
 const quoted = (value: string): string => `'${value.replaceAll("'", "'\\''")}'`;
@@ -34,8 +33,6 @@ export function printEnv(
       err.write(`outrigger: ${bundle} is not there yet: the sidecar writes it when it starts\n`);
     return DONE;
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
-    return INVALID;
+    return reportInvalid(error, err);
   }
 }

@@ -1,11 +1,10 @@
 /** `outrigger explain METHOD URL`: what would become of such a request, and why. It starts nothing. */
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { nearest } from '../config/nearest.ts';
-import { ConfigError, formatProblem } from '../config/problem.ts';
 import { Explainer, UnknownClientError } from '../explanation/explanation.ts';
 import { explanationText } from '../explanation/explanation-text.ts';
-import type { Output } from './check.ts';
 import { DONE, INVALID } from './exit-code.ts';
+import { type Output, reportInvalid } from './invalid-configuration.ts';
 
 export interface ExplainOptions extends LoadOptions {
   readonly method: string;
@@ -33,8 +32,6 @@ export function explain(options: ExplainOptions, out: Output, err: Output): numb
       err.write(`outrigger: ${error.message}${advice}\n`);
       return INVALID;
     }
-    if (!(error instanceof ConfigError)) throw error;
-    for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
-    return INVALID;
+    return reportInvalid(error, err);
   }
 }

@@ -9,13 +9,13 @@
 import { trustMachineRootsWhenNeeded } from '../certificates/machine-roots.ts';
 import { TlsFileError } from '../certificates/tls-files.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
-import { ConfigError, formatPlace, formatProblem } from '../config/problem.ts';
+import { formatPlace } from '../config/problem.ts';
 import type { Loaded } from '../config/source.ts';
 import { type Addresses, type DrainEnd, ListenError, Sidecar, StartError } from '../sidecar.ts';
 import { createLog, type Log, type LogSink } from '../telemetry/log.ts';
-import type { Output } from './check.ts';
 import { DONE, FAILED, TIMEOUT } from './exit-code.ts';
 import { Files } from './files.ts';
+import { type Output, reportInvalid } from './invalid-configuration.ts';
 import { inspectNodeSettings } from './node-settings.ts';
 import { UnhandledErrors } from './unhandled-errors.ts';
 
@@ -57,8 +57,7 @@ export async function serve(options: ServingOptions): Promise<Serving | null> {
   try {
     loaded = source.load();
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
+    reportInvalid(error, err);
     return null;
   }
   const settings = inspectNodeSettings(env, process.execArgv);

@@ -9,12 +9,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ListenAddress } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
-import { ConfigError, formatProblem } from '../config/problem.ts';
 import { formatDuration } from '../config/units.ts';
 import { request } from '../node-http.ts';
 import { reachable } from './application-environment.ts';
-import type { Output } from './check.ts';
 import { DONE, FAILED, INVALID } from './exit-code.ts';
+import { type Output, reportInvalid } from './invalid-configuration.ts';
 
 /** Between two questions, milliseconds. */
 const PAUSE_MS = 50;
@@ -38,9 +37,7 @@ export async function wait({ files, set = [], env, err, timeoutMs }: WaitOptions
     const { admin, telemetry } = loadConfig({ files, env, set }).config.listen;
     address = [admin, telemetry].find((one) => one !== null && one.port !== 0) ?? null;
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    for (const problem of error.problems) err.write(`${formatProblem(problem)}\n`);
-    return INVALID;
+    return reportInvalid(error, err);
   }
   if (address === null) {
     err.write('outrigger: listen.admin takes any free port (0), which nobody can know from outside\n');
